@@ -25,6 +25,8 @@ export default defineConfig({
     port: 5173,
     proxy: { "/api": process.env.TIDINGS_URL ?? "http://127.0.0.1:3000" },
   },
+  // The notices of the libraries travel with their code, as their licences ask.
+  esbuild: { legalComments: "eof" },
   build: {
     target: "es2022",
     // The hub's Content-Security-Policy allows files of its own only, so nothing is inlined.

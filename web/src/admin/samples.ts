@@ -1,0 +1,43 @@
+/** The last two minutes of the hub's figures; rates come from differences of its running totals. */
+
+import type { Stats } from "./hub-api";
+
+export interface Sample {
+  readonly ts: number;
+  readonly connections: number;
+  /** A second; null where nothing came before to compare with, which breaks the line of the chart. */
+  readonly events: number | null;
+  readonly deliveries: number | null;
+}
+
+export interface Samples {
+  readonly list: readonly Sample[];
+  readonly latest: Stats | null;
+}
+
+export const WINDOW_MS = 120_000;
+/** A longer silence than this says nothing about the rate in between. */
+const LONGEST_STEP_MS = 10_000;
+
+export const NO_SAMPLES: Samples = { list: [], latest: null };
+
+export function addStats(samples: Samples, stats: Stats): Samples {
+  const before = samples.latest;
+  const kept = samples.list.filter((sample) => sample.ts > stats.ts - WINDOW_MS && sample.ts < stats.ts);
+  const sample = {
+    ts: stats.ts,
+    connections: stats.totalConnections,
+    events: rate(before, stats, "published"),
+    deliveries: rate(before, stats, "delivered"),
+  };
+  return { list: [...kept, sample], latest: stats };
+}
+
+function rate(before: Stats | null, now: Stats, counter: "published" | "delivered"): number | null {
+  if (before === null) return null;
+  const step = now.ts - before.ts;
+  const grown = now[counter] - before[counter];
+  // A counter that fell belongs to a hub that started anew.
+  if (step <= 0 || step > LONGEST_STEP_MS || grown < 0) return null;
+  return (grown * 1000) / step;
+}

@@ -1,0 +1,5 @@
+import { mount } from "../ui/mount";
+import "../styles/landing.css";
+import { Landing } from "./Landing";
+
+mount(<Landing />);

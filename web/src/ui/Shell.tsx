@@ -1,0 +1,42 @@
+import { type ReactNode, useEffect } from "react";
+import { ThemeToggle } from "./ThemeToggle";
+import { Wave } from "./Wave";
+
+export type PageName = "home" | "client" | "admin";
+
+/** The frame of every page: skip link, masthead, main. */
+export function Shell({ page, children }: { page: PageName; children: ReactNode }) {
+  useEffect(() => {
+    // The markup arrives with the script, so a skip link in the address has nothing to jump to before.
+    if (location.hash === "#main") document.getElementById("main")?.focus();
+  }, []);
+  return (
+    <>
+      <a className="skip" href="#main">
+        Skip to content
+      </a>
+      <header className="masthead">
+        <a className="wordmark" href="/">
+          <Wave />
+          Tidings
+        </a>
+        <nav aria-label="Pages">
+          <PageLink href="/client" current={page === "client"} text="Client" />
+          <PageLink href="/admin" current={page === "admin"} text="Admin" />
+        </nav>
+        <ThemeToggle />
+      </header>
+      <main id="main" tabIndex={-1}>
+        {children}
+      </main>
+    </>
+  );
+}
+
+function PageLink({ href, current, text }: { href: string; current: boolean; text: string }) {
+  return (
+    <a href={href} aria-current={current ? "page" : undefined}>
+      {text}
+    </a>
+  );
+}
