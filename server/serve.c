@@ -1,0 +1,324 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * `tidings serve`: the hub as a process. The loops run in the library's threads; this one waits for signals.
+ *
+ *     start ── listen ──> serving ── SIGTERM, SIGINT ──> draining ── drained, time over, second signal ──>
+ * stop │   ^ └───┘ SIGHUP: settings are read again
+ *
+ * Nothing is logged before all listeners are open, so that a start that is refused says exactly one line.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <tidings.h>
+
+#include "assets.h"
+#include "command.h"
+#include "logger.h"
+#include "settings.h"
+#include "value.h"
+
+#define URL_MAX    160
+#define DRAIN_TURN 20 /* ms between looks at how far the drain is */
+
+struct serve {
+    int argc;
+    char *const *argv;
+    struct settings *running; /* what the hub was started with; decides what "needs a restart" means */
+    struct settings *current; /* the last that were applied: the same, or of the last reload */
+    struct logger *log;
+    struct tidings_hub *hub;
+    char urls[SETTINGS_LIST_MAX][URL_MAX];
+    sigset_t signals;
+};
+
+/* ------------------------------------------------------------------ settings */
+
+static void on_log(void *user, const struct tidings_log_record *record)
+{
+    struct serve *serve = user;
+
+    logger_record(serve->log, record);
+}
+
+static void release(struct settings *settings)
+{
+    if (!settings)
+        return;
+    settings_finish(settings);
+    free(settings);
+}
+
+/* Reads the settings, ready for the hub; NULL with one line in error. */
+static struct settings *read_settings(struct serve *serve, char *error)
+{
+    struct settings *settings = malloc(sizeof *settings);
+
+    if (!settings) {
+        snprintf(error, SETTINGS_ERROR_MAX, "out of memory");
+        return NULL;
+    }
+    if (settings_load(settings, serve->argc, serve->argv, environ, error) < 0) {
+        release(settings);
+        return NULL;
+    }
+    settings->config.user = serve;
+    settings->config.log = on_log;
+    return settings;
+}
+
+static void name_changed(void *user, const char *name)
+{
+    struct serve *serve = user;
+
+    logger_say(serve->log, TIDINGS_LOG_WARN, "reload", "%s has changed: that needs a restart", name);
+}
+
+static void log_warnings(const struct serve *serve, const struct settings *settings)
+{
+    for (size_t i = 0; i < settings->warnings.count; i++)
+        logger_say(serve->log, TIDINGS_LOG_WARN, "config", "%s", settings->warnings.items[i]);
+}
+
+static void reload(struct serve *serve)
+{
+    char error[SETTINGS_ERROR_MAX];
+    struct settings *wanted = read_settings(serve, error);
+    int result;
+
+    if (!wanted) {
+        logger_say(serve->log, TIDINGS_LOG_ERROR, "reload", "the old settings stay: %s", error);
+        return;
+    }
+    result = tidings_hub_reconfigure(serve->hub, &wanted->config);
+    if (result < 0) {
+        logger_say(serve->log, TIDINGS_LOG_ERROR, "reload", "the old settings stay: %s",
+                   tidings_strerror(result));
+        release(wanted);
+        return;
+    }
+    logger_set_level(serve->log, wanted->log_level);
+    logger_say(serve->log, TIDINGS_LOG_INFO, "reload", "settings read again");
+    log_warnings(serve, wanted);
+    settings_compare(serve->running, wanted, name_changed, serve);
+    if (serve->current != serve->running)
+        release(serve->current);
+    serve->current = wanted;
+}
+
+/* ------------------------------------------------------------------ start */
+
+static int complain(const struct serve *serve, const char *what, int error)
+{
+    const char *text = error == TIDINGS_ESYSTEM ? strerror(errno) : tidings_strerror(error);
+
+    logger_say(serve->log, TIDINGS_LOG_ERROR, "start", "%s: %s", what, text);
+    return EXIT_FAILED;
+}
+
+static int listen_all(struct serve *serve)
+{
+    const struct settings_list *list = &serve->running->listen;
+
+    for (size_t i = 0; i < list->count; i++) {
+        char what[URL_MAX * 2];
+        const char *hint = "";
+        int result = tidings_hub_listen(serve->hub, list->items[i], serve->urls[i], URL_MAX);
+        if (result == 0)
+            continue;
+        settings_where(serve->running, "listen", what, sizeof what);
+        if (result == TIDINGS_EREFUSED)
+            hint = "; give --insecure if everybody who can reach it may use it";
+        logger_say(serve->log, TIDINGS_LOG_ERROR, "start", "%s %s: %s%s", what, list->items[i],
+                   result == TIDINGS_ESYSTEM ? strerror(errno) : tidings_strerror(result), hint);
+        return result == TIDINGS_EREFUSED || result == TIDINGS_EADDRESS ? EXIT_USAGE : EXIT_FAILED;
+    }
+    return EXIT_FINE;
+}
+
+static void say_what_to_open(const struct serve *serve)
+{
+    for (size_t i = 0; i < serve->running->listen.count; i++) {
+        if (strncmp(serve->urls[i], "http", 4) != 0 || !assets_has("/client") || !assets_has("/admin"))
+            continue;
+        logger_say(serve->log, TIDINGS_LOG_INFO, "open", "open %s/client and %s/admin", serve->urls[i],
+                   serve->urls[i]);
+        return;
+    }
+}
+
+static void greet(const struct serve *serve)
+{
+    for (size_t i = 0; i < serve->running->listen.count; i++)
+        logger_announce(serve->log, "listen", "listening on %s", serve->urls[i]);
+    log_warnings(serve, serve->running);
+    if (serve->running->config.insecure)
+        logger_say(serve->log, TIDINGS_LOG_WARN, "insecure",
+                   "no credentials configured and --insecure given: whoever reaches this hub may publish");
+    else
+        logger_say(serve->log, TIDINGS_LOG_INFO, "loopback",
+                   "no credentials configured: serving loopback only");
+    say_what_to_open(serve);
+}
+
+static int start_hub(struct serve *serve)
+{
+    int result = tidings_hub_create(&serve->hub, &serve->running->config);
+
+    if (result < 0)
+        return complain(serve, "cannot create the hub", result);
+    result = assets_add(serve->hub);
+    if (result < 0)
+        return complain(serve, "cannot add the pages", result);
+    result = listen_all(serve);
+    if (result != EXIT_FINE)
+        return result;
+    result = tidings_hub_start(serve->hub);
+    if (result < 0)
+        return complain(serve, "cannot start", result);
+    greet(serve);
+    return EXIT_FINE;
+}
+
+/* ------------------------------------------------------------------ life and end */
+
+static uint64_t now_ms(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+/* Ends all streams; returns when they have ended, the time is over or a second signal came. */
+static void drain(struct serve *serve, int signal_number)
+{
+    uint64_t time = serve->current->drain_time, end = now_ms() + time + DRAIN_TURN;
+    struct timespec turn = {.tv_nsec = DRAIN_TURN * 1000000L};
+
+    logger_say(serve->log, TIDINGS_LOG_INFO, "drain", "%s: ending %llu streams; a second signal ends at once",
+               signal_number == SIGINT ? "interrupted" : "asked to end",
+               (unsigned long long)tidings_total_connections(serve->hub));
+    if (tidings_hub_drain(serve->hub, (uint32_t)time) < 0)
+        return;
+    while (now_ms() < end && !tidings_hub_wait_drained(serve->hub, 0)) {
+        int again = sigtimedwait(&serve->signals, NULL, &turn);
+        if (again == SIGTERM || again == SIGINT)
+            return;
+    }
+}
+
+static void run(struct serve *serve)
+{
+    for (;;) {
+        int number = sigwaitinfo(&serve->signals, NULL);
+        if (number == SIGHUP)
+            reload(serve);
+        if (number == SIGTERM || number == SIGINT) {
+            drain(serve, number);
+            return;
+        }
+    }
+}
+
+/* Before any thread exists: they inherit the mask, so that signals come to sigwaitinfo() only. */
+static void set_up_process(struct serve *serve)
+{
+    struct rlimit files;
+
+    signal(SIGPIPE, SIG_IGN);
+    sigemptyset(&serve->signals);
+    sigaddset(&serve->signals, SIGTERM);
+    sigaddset(&serve->signals, SIGINT);
+    sigaddset(&serve->signals, SIGHUP);
+    pthread_sigmask(SIG_BLOCK, &serve->signals, NULL);
+    if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < files.rlim_max) {
+        files.rlim_cur = files.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &files);
+    }
+}
+
+static int serve_with_log(struct serve *serve)
+{
+    int result;
+
+    set_up_process(serve);
+    result = start_hub(serve);
+    if (result == EXIT_FINE) {
+        run(serve);
+        tidings_hub_stop(serve->hub);
+        logger_say(serve->log, TIDINGS_LOG_INFO, "stop", "stopped");
+    }
+    tidings_hub_destroy(serve->hub);
+    return result;
+}
+
+/* What a start would refuse although every single value is right. */
+static int check_only(const struct settings *settings)
+{
+    char where[URL_MAX];
+    bool loopback;
+
+    for (size_t i = 0; i < settings->listen.count; i++) {
+        if (settings->config.insecure || !value_address(settings->listen.items[i], &loopback) || loopback)
+            continue;
+        fprintf(stderr, "tidings: %s %s: %s\n", settings_where(settings, "listen", where, sizeof where),
+                settings->listen.items[i], tidings_strerror(TIDINGS_EREFUSED));
+        return EXIT_USAGE;
+    }
+    for (size_t i = 0; i < settings->warnings.count; i++)
+        fprintf(stderr, "tidings: %s\n", settings->warnings.items[i]);
+    puts("the settings are right");
+    return EXIT_FINE;
+}
+
+static int serve_with_settings(struct serve *serve)
+{
+    struct logger_options options = {
+        .fd = STDERR_FILENO, .format = serve->running->log_format, .level = serve->running->log_level};
+    int result;
+
+    if (serve->running->check_config)
+        return check_only(serve->running);
+    if (logger_create(&serve->log, &options) < 0) {
+        fputs("tidings: cannot start the log\n", stderr);
+        return EXIT_FAILED;
+    }
+    result = serve_with_log(serve);
+    logger_destroy(serve->log);
+    return result;
+}
+
+int serve_main(int argc, char *const *argv)
+{
+    struct serve serve = {.argc = argc, .argv = argv};
+    char error[SETTINGS_ERROR_MAX];
+    int result;
+
+    for (int i = 0; i < argc; i++) {
+        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
+            puts("usage: tidings serve [--SETTING VALUE]…\n");
+            settings_print_help(stdout);
+            return EXIT_FINE;
+        }
+        if (strcmp(argv[i], "--help-markdown") == 0) {
+            settings_print_markdown(stdout);
+            return EXIT_FINE;
+        }
+    }
+    serve.running = serve.current = read_settings(&serve, error);
+    if (!serve.running) {
+        fprintf(stderr, "tidings: %s\n", error);
+        return EXIT_USAGE;
+    }
+    result = serve_with_settings(&serve);
+    if (serve.current != serve.running)
+        release(serve.current);
+    release(serve.running);
+    return result;
+}

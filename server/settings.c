@@ -1,0 +1,575 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Reads settings from flags, environment and file into struct settings.
+ *
+ *     flags  ──┐
+ *     env    ──┼─> assign(): find the row, check the value, store it unless a stronger source already has
+ *     file   ──┘
+ *
+ * The sources are read strongest first, because the strongest ones say where the file is. Every value is
+ * checked, also one that a stronger source hides: a mistake that shows up only when a flag is removed is a
+ * trap.
+ *
+ * The file is read by libinih, one `name = value` a line; sections mean nothing here and are refused.
+ */
+#include "settings.h"
+
+#include <errno.h>
+#include <ini.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "settings_table.h"
+#include "value.h"
+
+#define ENV_PREFIX "TIDINGS_"
+#define SHOWN_MAX  80 /* bytes of a wrong value or path that a message repeats */
+
+/* One reading of the sources; what is being read now. */
+struct reader {
+    struct settings *settings;
+    char *error;
+    enum settings_origin origin;
+    const char *file; /* of SETTINGS_FILE */
+    unsigned line;
+};
+
+static void put_where(const struct reader *reader, const struct setting *row, char *out, size_t size)
+{
+    char path[SHOWN_MAX];
+    size_t n;
+
+    if (reader->origin == SETTINGS_FILE) {
+        value_print_safe(path, sizeof path, reader->file);
+        snprintf(out, size, "%s:%u: %s", path, reader->line, row->name);
+        return;
+    }
+    snprintf(out, size, "%s%s", reader->origin == SETTINGS_ENV ? ENV_PREFIX : "--", row->name);
+    if (reader->origin != SETTINGS_ENV)
+        return;
+    for (n = strlen(ENV_PREFIX); out[n]; n++)
+        out[n] = out[n] == '-' ? '_' : (char)(out[n] >= 'a' && out[n] <= 'z' ? out[n] - 32 : out[n]);
+}
+
+/* Writes the one line that names the culprit; returns -1. */
+__attribute__((format(printf, 3, 4))) static int wrong(const struct reader *reader, const struct setting *row,
+                                                       const char *format, ...)
+{
+    char where[SHOWN_MAX * 2], what[SETTINGS_ERROR_MAX / 2];
+    va_list args;
+
+    put_where(reader, row, where, sizeof where);
+    va_start(args, format);
+    vsnprintf(what, sizeof what, format, args);
+    va_end(args);
+    snprintf(reader->error, SETTINGS_ERROR_MAX, "%s: %s", where, what);
+    return -1;
+}
+
+static int wrong_value(const struct reader *reader, const struct setting *row, const char *value,
+                       const char *right)
+{
+    char shown[SHOWN_MAX];
+
+    value_print_safe(shown, sizeof shown, value);
+    return wrong(reader, row, "\"%s\" is not %s", shown, right);
+}
+
+/* ------------------------------------------------------------------ one value */
+
+static size_t row_index(const char *name, size_t len)
+{
+    const struct setting *row;
+    size_t i;
+
+    for (i = 0; (row = settings_row(i)) != NULL; i++) {
+        if (strlen(row->name) == len && strncmp(row->name, name, len) == 0)
+            break;
+    }
+    return i; /* settings_row(i) is NULL if there is none */
+}
+
+static int list_add(struct settings_list *list, const char *text, size_t len)
+{
+    char *copy;
+
+    if (list->count == SETTINGS_LIST_MAX)
+        return -1;
+    copy = strndup(text, len);
+    if (!copy)
+        return -1;
+    list->items[list->count++] = copy;
+    list->items[list->count] = NULL;
+    return 0;
+}
+
+static void list_finish(struct settings_list *list)
+{
+    for (size_t i = 0; i < list->count; i++)
+        free(list->items[i]);
+    list->count = 0;
+    list->items[0] = NULL;
+}
+
+static int store_text(const struct reader *reader, const struct setting *row, const char *value)
+{
+    char **at = (char **)(void *)((char *)reader->settings + row->offset);
+    char *copy = strdup(value);
+
+    if (!copy)
+        return wrong(reader, row, "out of memory");
+    free(*at);
+    *at = copy;
+    return 0;
+}
+
+static int check_text(const struct reader *reader, const struct setting *row, const char *value)
+{
+    static const char *const address_hint =
+        "an address such as 127.0.0.1:3000, [::1]:3000, localhost:3000 or "
+        "unix:/run/tidings.sock";
+
+    if (row->check(value))
+        return 0;
+    if (strcmp(row->form, "ADDR:PORT") == 0)
+        return wrong_value(reader, row, value, address_hint);
+    if (strcmp(row->form, "HOST") == 0)
+        return wrong_value(reader, row, value, "a host name such as hub.example.com, or *");
+    return wrong_value(reader, row, value, "the name of a file");
+}
+
+/* One piece of a list; out_of_sight when a stronger source has set the list already. */
+static int assign_piece(const struct reader *reader, const struct setting *row, const char *piece, size_t len,
+                        bool out_of_sight)
+{
+    struct settings_list *list = (struct settings_list *)(void *)((char *)reader->settings + row->offset);
+    char *copy = strndup(piece, len);
+    int result;
+
+    if (!copy)
+        return wrong(reader, row, "out of memory");
+    result = check_text(reader, row, copy);
+    if (result == 0 && !out_of_sight && list_add(list, copy, len) < 0)
+        result = wrong(reader, row, "more than %d values", SETTINGS_LIST_MAX);
+    free(copy);
+    return result;
+}
+
+/* Only the environment, where a name can be given once, separates several values by commas. */
+static int assign_list(const struct reader *reader, const struct setting *row, const char *value,
+                       bool out_of_sight)
+{
+    if (reader->origin != SETTINGS_ENV)
+        return assign_piece(reader, row, value, strlen(value), out_of_sight);
+    for (;;) {
+        size_t len, trimmed;
+        value += strspn(value, " \t");
+        len = strcspn(value, ",");
+        for (trimmed = len; trimmed > 0 && strchr(" \t", value[trimmed - 1]); trimmed--)
+            ;
+        if (assign_piece(reader, row, value, trimmed, out_of_sight) < 0)
+            return -1;
+        if (value[len] == '\0')
+            return 0;
+        value += len + 1;
+    }
+}
+
+static int wrong_choice(const struct reader *reader, const struct setting *row, const char *value)
+{
+    char right[SHOWN_MAX] = "";
+
+    for (size_t i = 0; row->choices[i]; i++) {
+        size_t used = strlen(right);
+        const char *glue = i == 0 ? "" : row->choices[i + 1] ? ", " : " or ";
+        snprintf(right + used, sizeof right - used, "%s%s", glue, row->choices[i]);
+    }
+    return wrong_value(reader, row, value, right);
+}
+
+static int check_range(const struct reader *reader, const struct setting *row, const char *value,
+                       uint64_t number)
+{
+    char low[32], high[32];
+
+    if (number >= row->min && number <= row->max)
+        return 0;
+    if (row->kind == SETTING_DURATION) {
+        value_print_duration(low, sizeof low, row->min);
+        value_print_duration(high, sizeof high, row->max);
+    } else if (row->kind == SETTING_SIZE) {
+        value_print_size(low, sizeof low, row->min);
+        value_print_size(high, sizeof high, row->max);
+    } else {
+        snprintf(low, sizeof low, "%llu", (unsigned long long)row->min);
+        snprintf(high, sizeof high, "%llu", (unsigned long long)row->max);
+    }
+    return wrong(reader, row, "%.40s is out of range, it can be %s to %s", value, low, high);
+}
+
+static int read_number(const struct reader *reader, const struct setting *row, const char *value,
+                       uint64_t *number)
+{
+    bool flag;
+
+    switch (row->kind) {
+    case SETTING_DURATION:
+        if (!value_duration(value, number))
+            return wrong_value(reader, row, value, "a duration (500ms, 15s, 2m, 1h or a number of seconds)");
+        return check_range(reader, row, value, *number);
+    case SETTING_SIZE:
+        if (!value_size(value, number))
+            return wrong_value(reader, row, value, "a size (16KiB, 1MiB or a number of bytes)");
+        return check_range(reader, row, value, *number);
+    case SETTING_FLAG:
+        if (!value_flag(value, &flag))
+            return wrong_value(reader, row, value, "true or false");
+        *number = flag;
+        return 0;
+    case SETTING_ENUM:
+        for (*number = 0; row->choices[*number]; ++*number) {
+            if (strcmp(value, row->choices[*number]) == 0)
+                return 0;
+        }
+        return wrong_choice(reader, row, value);
+    default:
+        break;
+    }
+    if (row->automatic && strcmp(value, "auto") == 0) {
+        *number = TIDINGS_AUTO;
+        return 0;
+    }
+    if (!value_count(value, number))
+        return wrong_value(reader, row, value, row->automatic ? "a whole number or auto" : "a whole number");
+    return check_range(reader, row, value, *number);
+}
+
+static int assign(const struct reader *reader, size_t index, const char *value)
+{
+    const struct setting *row = settings_row(index);
+    struct settings *settings = reader->settings;
+    bool out_of_sight = settings->origin[index] > reader->origin;
+    uint64_t number;
+
+    if (row->kind == SETTING_LIST) {
+        if (assign_list(reader, row, value, out_of_sight) < 0)
+            return -1;
+    } else if (row->kind == SETTING_TEXT) {
+        if (check_text(reader, row, value) < 0 || (!out_of_sight && store_text(reader, row, value) < 0))
+            return -1;
+    } else {
+        if (read_number(reader, row, value, &number) < 0)
+            return -1;
+        if (!out_of_sight)
+            settings_set_number(settings, row, number);
+    }
+    if (!out_of_sight)
+        settings->origin[index] = reader->origin;
+    return 0;
+}
+
+/* ------------------------------------------------------------------ flags */
+
+static int unknown_argument(const struct reader *reader, const char *argument)
+{
+    char shown[SHOWN_MAX];
+
+    value_print_safe(shown, sizeof shown, argument);
+    shown[strcspn(shown, "=")] = '\0'; /* the value may be a secret that was meant for something else */
+    snprintf(reader->error, SETTINGS_ERROR_MAX, "%s: unknown %s; `tidings serve --help` lists the flags",
+             shown, argument[0] == '-' ? "flag" : "argument");
+    return -1;
+}
+
+/* Reads the flag at argv[0]; returns how many arguments it took, or -1. */
+static int read_flag(const struct reader *reader, int argc, char *const *argv)
+{
+    const char *name = argv[0] + 2, *equals = strchr(argv[0], '=');
+    size_t index;
+    const struct setting *row;
+
+    if (strncmp(argv[0], "--", 2) != 0)
+        return unknown_argument(reader, argv[0]);
+    index = row_index(name, equals ? (size_t)(equals - name) : strlen(name));
+    row = settings_row(index);
+    if (!row)
+        return unknown_argument(reader, argv[0]);
+    if (equals)
+        return assign(reader, index, equals + 1) < 0 ? -1 : 1;
+    if (row->kind == SETTING_FLAG)
+        return assign(reader, index, "true") < 0 ? -1 : 1;
+    if (argc < 2 || strncmp(argv[1], "--", 2) == 0)
+        return wrong(reader, row, "needs a value");
+    return assign(reader, index, argv[1]) < 0 ? -1 : 2;
+}
+
+static int read_flags(struct reader *reader, int argc, char *const *argv)
+{
+    reader->origin = SETTINGS_FLAG;
+    while (argc > 0) {
+        int taken = read_flag(reader, argc, argv);
+        if (taken < 0)
+            return -1;
+        argc -= taken;
+        argv += taken;
+    }
+    return 0;
+}
+
+/* ------------------------------------------------------------------ environment */
+
+/* These belong to the client commands, which may share a shell with the hub. */
+static bool is_client_variable(const char *name, size_t len)
+{
+    static const char *const names[] = {"TIDINGS_URL", "TIDINGS_KEY", "TIDINGS_TOKEN"};
+
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        if (strlen(names[i]) == len && strncmp(names[i], name, len) == 0)
+            return true;
+    }
+    return false;
+}
+
+static size_t row_of_variable(const char *name, size_t len)
+{
+    char flag[SHOWN_MAX];
+
+    name += strlen(ENV_PREFIX);
+    len -= strlen(ENV_PREFIX);
+    if (len >= sizeof flag)
+        return SETTINGS_MAX;
+    for (size_t i = 0; i < len; i++)
+        flag[i] = name[i] == '_' ? '-' : (char)(name[i] >= 'A' && name[i] <= 'Z' ? name[i] + 32 : '?');
+    return row_index(flag, len);
+}
+
+static int warn_of_variable(struct reader *reader, const char *name, size_t len)
+{
+    char safe[SHOWN_MAX], shown[SHOWN_MAX], line[SETTINGS_ERROR_MAX];
+    int n;
+
+    snprintf(safe, sizeof safe, "%.*s", (int)len, name);
+    value_print_safe(shown, sizeof shown, safe);
+    n = snprintf(line, sizeof line, "%s: no setting has this name; the variable is ignored", shown);
+    list_add(&reader->settings->warnings, line, (size_t)n);
+    return 0;
+}
+
+static int read_environment(struct reader *reader, char *const *env)
+{
+    reader->origin = SETTINGS_ENV;
+    for (; *env; env++) {
+        const char *equals = strchr(*env, '=');
+        size_t len = equals ? (size_t)(equals - *env) : 0, index;
+        if (!equals || strncmp(*env, ENV_PREFIX, strlen(ENV_PREFIX)) != 0 || is_client_variable(*env, len))
+            continue;
+        index = row_of_variable(*env, len);
+        if (settings_row(index) == NULL)
+            warn_of_variable(reader, *env, len);
+        else if (assign(reader, index, equals + 1) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+/* ------------------------------------------------------------------ file */
+
+/* What libinih is given to read from: it counts lines, so that a message can name one, and stops at what
+ * libinih would silently cut or split. */
+struct lines {
+    struct reader *reader;
+    FILE *file;
+    bool failed; /* reader->error is set */
+};
+
+static int file_error(struct lines *lines, const char *what)
+{
+    char path[SHOWN_MAX];
+
+    if (!lines->failed) {
+        value_print_safe(path, sizeof path, lines->reader->file);
+        snprintf(lines->reader->error, SETTINGS_ERROR_MAX, "%s:%u: %s", path, lines->reader->line, what);
+    }
+    lines->failed = true;
+    return 0;
+}
+
+/* fgets() for libinih. */
+static char *next_line(char *out, int size, void *stream)
+{
+    struct lines *lines = stream;
+    int n = 0, c = EOF;
+
+    if (lines->failed)
+        return NULL;
+    lines->reader->line++;
+    while (n < size - 1 && (c = getc(lines->file)) != EOF) {
+        out[n++] = (char)c;
+        if (c == '\n' || c == '\0')
+            break;
+    }
+    out[n] = '\0';
+    if (c == '\0')
+        file_error(lines, "a NUL byte");
+    else if (n == size - 1 && c != '\n')
+        file_error(lines, "the line is too long");
+    else if (out[strspn(out, " \t")] == '[')
+        file_error(lines, "sections are not used; write lines `name = value` only");
+    return lines->failed || n == 0 ? NULL : out;
+}
+
+/* libinih's callback: 1 = go on, 0 = wrong. */
+static int file_setting(void *user, const char *section, const char *name, const char *value)
+{
+    struct lines *lines = user;
+    struct reader *reader = lines->reader;
+    size_t index = row_index(name, strlen(name));
+    const struct setting *row = settings_row(index);
+    char shown[SHOWN_MAX], what[SHOWN_MAX * 2];
+
+    (void)section; /* next_line() lets none through */
+    if (lines->failed)
+        return 0;
+    if (!row || row->not_in_file) {
+        value_print_safe(shown, sizeof shown, name);
+        snprintf(what, sizeof what, row ? "%s: cannot be set in a file" : "%s: no setting has this name",
+                 shown);
+        return file_error(lines, what);
+    }
+    if (reader->settings->line[index] != 0 && row->kind != SETTING_LIST) {
+        snprintf(what, sizeof what, "%s: already set in line %u", row->name, reader->settings->line[index]);
+        return file_error(lines, what);
+    }
+    reader->settings->line[index] = reader->line;
+    lines->failed = assign(reader, index, value) < 0;
+    return !lines->failed;
+}
+
+static int read_file(struct reader *reader)
+{
+    struct lines lines = {.reader = reader};
+    char shown[SHOWN_MAX];
+    int result;
+
+    reader->origin = SETTINGS_FILE;
+    reader->file = reader->settings->config_file;
+    if (!reader->file)
+        return 0;
+    errno = 0;
+    lines.file = fopen(reader->file, "re");
+    if (lines.file) {
+        result = ini_parse_stream(next_line, &lines, file_setting, &lines);
+        /* The first wrong line; before ours, or without one of ours, it is one that libinih could not read.
+         */
+        if (result > 0 && (!lines.failed || (unsigned)result < reader->line)) {
+            lines.failed = false;
+            reader->line = (unsigned)result;
+            file_error(&lines, "not of the form `name = value`");
+        }
+    }
+    if (!lines.failed && (!lines.file || ferror(lines.file))) {
+        value_print_safe(shown, sizeof shown, reader->file);
+        snprintf(reader->error, SETTINGS_ERROR_MAX, "--config: cannot read %s: %s", shown, strerror(errno));
+        lines.failed = true;
+    }
+    if (lines.file)
+        fclose(lines.file);
+    return lines.failed ? -1 : 0;
+}
+
+/* ------------------------------------------------------------------ the whole */
+
+static int add_fallbacks(struct settings *settings)
+{
+    const struct setting *row;
+
+    for (size_t i = 0; (row = settings_row(i)) != NULL; i++) {
+        struct settings_list *list = (struct settings_list *)(void *)((char *)settings + row->offset);
+        if (row->kind == SETTING_LIST && row->fallback && list->count == 0 &&
+            list_add(list, row->fallback, strlen(row->fallback)) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+/* The library has the last word on ranges. */
+static int check_config(const struct settings *settings, char *error)
+{
+    const char *field;
+    char where[SHOWN_MAX * 2];
+
+    if (tidings_config_check(&settings->config, &field) == 0)
+        return 0;
+    snprintf(error, SETTINGS_ERROR_MAX, "%s: out of range",
+             settings_where(settings, field, where, sizeof where));
+    return -1;
+}
+
+int settings_load(struct settings *settings, int argc, char *const *argv, char *const *env, char *error)
+{
+    struct reader reader = {.settings = settings, .error = error};
+
+    memset(settings, 0, sizeof *settings);
+    tidings_config_init(&settings->config);
+    settings->drain_time = 10000;
+    settings->log_level = TIDINGS_LOG_INFO;
+    if (read_flags(&reader, argc, argv) < 0 || read_environment(&reader, env) < 0 || read_file(&reader) < 0)
+        return -1;
+    if (add_fallbacks(settings) < 0) {
+        snprintf(error, SETTINGS_ERROR_MAX, "out of memory");
+        return -1;
+    }
+    if (settings->public_host.count > 0)
+        settings->config.public_hosts = (const char *const *)settings->public_host.items;
+    return check_config(settings, error);
+}
+
+void settings_finish(struct settings *settings)
+{
+    list_finish(&settings->listen);
+    list_finish(&settings->public_host);
+    list_finish(&settings->warnings);
+    free(settings->config_file);
+    settings->config_file = NULL;
+    settings->config.public_hosts = NULL;
+}
+
+const char *settings_where(const struct settings *settings, const char *name, char *out, size_t size)
+{
+    struct reader reader = {.origin = SETTINGS_FLAG, .file = settings->config_file};
+    char flag[SHOWN_MAX];
+    const struct setting *row;
+    size_t index;
+
+    snprintf(flag, sizeof flag, "%s", name);
+    for (char *p = flag; *p; p++)
+        *p = *p == '_' ? '-' : *p;
+    index = row_index(flag, strlen(flag));
+    row = settings_row(index);
+    if (!row) {
+        snprintf(out, size, "%s", name);
+        return out;
+    }
+    if (settings->origin[index] != SETTINGS_DEFAULT)
+        reader.origin = settings->origin[index];
+    reader.line = settings->line[index];
+    put_where(&reader, row, out, size);
+    return out;
+}
+
+void settings_compare(const struct settings *running, const struct settings *wanted,
+                      void (*changed)(void *user, const char *name), void *user)
+{
+    const struct setting *row;
+
+    for (size_t i = 0; (row = settings_row(i)) != NULL; i++) {
+        char before[SETTINGS_ERROR_MAX], after[SETTINGS_ERROR_MAX];
+        if (row->reload || row->not_in_file)
+            continue;
+        settings_print_value(running, row, before, sizeof before);
+        settings_print_value(wanted, row, after, sizeof after);
+        if (strcmp(before, after) != 0)
+            changed(user, row->name);
+    }
+}

@@ -1,0 +1,324 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The table of settings. A change here has twins: the field in struct settings or struct tidings_config (and
+ * its range in tidings_config_check()), and docs/settings.md, which `tidings serve --help-markdown` prints.
+ *
+ * Defaults are not here: tidings_config_init() and settings_load() hold them once, and help asks them.
+ */
+#include "settings_table.h"
+
+#include <string.h>
+
+#include "value.h"
+
+#define SECOND UINT64_C(1000)
+#define HOUR   (3600 * SECOND)
+#define DAY    (24 * HOUR)
+#define KIB    UINT64_C(1024)
+#define MIB    (1024 * KIB)
+
+#define AT(field)                                                                                            \
+    .offset = offsetof(struct settings, field), .width = sizeof(((struct settings *)NULL)->field)
+
+static bool is_address(const char *text)
+{
+    bool loopback;
+
+    return value_address(text, &loopback);
+}
+
+static bool is_path(const char *text)
+{
+    return text[0] != '\0';
+}
+
+static const char *const slow_reader_choices[] = {"resync", "disconnect", NULL};
+static const char *const format_choices[] = {"text", "json", NULL};
+static const char *const level_choices[] = {"error", "warn", "info", "debug", NULL};
+
+static const struct setting listening_rows[] = {
+    {.name = "listen",
+     .kind = SETTING_LIST,
+     AT(listen),
+     .check = is_address,
+     .form = "ADDR:PORT",
+     .fallback = "127.0.0.1:3000",
+     .help =
+         "where to accept connections: 127.0.0.1:3000, [::1]:3000, localhost:3000 or unix:/run/tidings.sock; "
+         "port 0 picks a free one"},
+    {.name = "loops",
+     .kind = SETTING_COUNT,
+     AT(config.loops),
+     .min = 1,
+     .max = 64,
+     .automatic = "one for each processor",
+     .help = "event loops, each a thread of its own"},
+    {.name = "public-host",
+     .kind = SETTING_LIST,
+     AT(public_host),
+     .check = value_host,
+     .form = "HOST",
+     .help = "a name besides the loopback ones that requests may carry in `Host`, or * for any"},
+    {.name = "insecure",
+     .kind = SETTING_FLAG,
+     AT(config.insecure),
+     .help = "allow addresses other than loopback although no credentials are configured"},
+    {.name = "send-buffer",
+     .kind = SETTING_SIZE,
+     AT(config.send_buffer),
+     .max = 64 * MIB,
+     .help =
+         "kernel send buffer of each connection; a reader that never reads pins about twice this; 0 leaves "
+         "it to the kernel"},
+    {.name = "user-timeout",
+     .kind = SETTING_DURATION,
+     AT(config.user_timeout),
+     .max = HOUR,
+     .help = "a peer that acknowledges nothing for so long is gone (TCP_USER_TIMEOUT); 0 leaves it to the "
+             "kernel"},
+};
+
+static const struct setting limit_rows[] = {
+    {.name = "max-connections",
+     .kind = SETTING_COUNT,
+     AT(config.max_connections),
+     .max = 10000000,
+     .reload = true,
+     .automatic = "descriptors less a reserve",
+     .help = "open streams; 0 = no limit"},
+    {.name = "max-connections-per-client",
+     .kind = SETTING_COUNT,
+     AT(config.max_connections_per_client),
+     .max = 10000000,
+     .reload = true,
+     .help = "open streams of one client; 0 = no limit"},
+    {.name = "max-request-line",
+     .kind = SETTING_SIZE,
+     AT(config.max_request_line),
+     .min = 64,
+     .max = MIB,
+     .reload = true,
+     .help = "first line of a request; a longer one is answered with 414"},
+    {.name = "max-headers",
+     .kind = SETTING_SIZE,
+     AT(config.max_headers),
+     .min = 256,
+     .max = MIB,
+     .reload = true,
+     .help = "header fields of a request, 100 at most; more are answered with 431"},
+    {.name = "max-body",
+     .kind = SETTING_SIZE,
+     AT(config.max_body),
+     .max = 1024 * MIB,
+     .reload = true,
+     .help = "body of a request; a longer one is answered with 413; 0 = no limit"},
+    {.name = "max-topics",
+     .kind = SETTING_COUNT,
+     AT(config.max_topics),
+     .max = 1024,
+     .reload = true,
+     .help = "topics of one subscription; more are answered with 400; 0 = none may be named"},
+    {.name = "slow-reader",
+     .kind = SETTING_ENUM,
+     AT(config.slow_reader),
+     .choices = slow_reader_choices,
+     .reload = true,
+     .help = "what happens to a reader that has fallen behind the kept events: skip them and tell it "
+             "(`__resync`), or end its stream"},
+};
+
+static const struct setting time_rows[] = {
+    {.name = "head-timeout",
+     .kind = SETTING_DURATION,
+     AT(config.head_timeout),
+     .max = DAY,
+     .reload = true,
+     .help = "until the head of a request is complete; 0 = no limit"},
+    {.name = "body-timeout",
+     .kind = SETTING_DURATION,
+     AT(config.body_timeout),
+     .max = DAY,
+     .reload = true,
+     .help = "until the body of a request is complete; 0 = no limit"},
+    {.name = "idle-timeout",
+     .kind = SETTING_DURATION,
+     AT(config.idle_timeout),
+     .max = DAY,
+     .reload = true,
+     .help = "a kept connection without a request; 0 = no limit"},
+    {.name = "heartbeat",
+     .kind = SETTING_DURATION,
+     AT(config.heartbeat),
+     .max = DAY,
+     .reload = true,
+     .help = "between heartbeats of a stream, jittered; 0 = none are sent"},
+    {.name = "retry",
+     .kind = SETTING_DURATION,
+     AT(config.retry),
+     .min = 1,
+     .max = DAY,
+     .reload = true,
+     .help = "how long browsers are told to wait before they reconnect, jittered"},
+    {.name = "max-connection-age",
+     .kind = SETTING_DURATION,
+     AT(config.max_connection_age),
+     .max = 30 * DAY,
+     .reload = true,
+     .help = "a stream ends after so long, jittered 80-100 %; 0 = no limit"},
+    {.name = "drain-time",
+     .kind = SETTING_DURATION,
+     AT(drain_time),
+     .max = HOUR,
+     .reload = true,
+     .help = "over which streams are ended when the hub stops; 0 = at once"},
+};
+
+static const struct setting history_rows[] = {
+    {.name = "history-size",
+     .kind = SETTING_COUNT,
+     AT(config.history_size),
+     .max = 10000000,
+     .reload = true,
+     .help = "events kept for each client, each topic and for broadcasts; 0 = none"},
+    {.name = "history-bytes",
+     .kind = SETTING_SIZE,
+     AT(config.history_bytes),
+     .max = 1024 * MIB,
+     .reload = true,
+     .help = "bytes of them; 0 = no limit"},
+    {.name = "history-ttl",
+     .kind = SETTING_DURATION,
+     AT(config.history_ttl),
+     .max = 30 * DAY,
+     .reload = true,
+     .help = "how long they are kept; 0 = no limit"},
+    {.name = "history-total-bytes",
+     .kind = SETTING_SIZE,
+     AT(config.history_total_bytes),
+     .max = 1024 * 1024 * MIB,
+     .reload = true,
+     .help = "bytes of kept events of the whole hub; 0 = no limit"},
+};
+
+static const struct setting running_rows[] = {
+    {.name = "log-level",
+     .kind = SETTING_ENUM,
+     AT(log_level),
+     .choices = level_choices,
+     .reload = true,
+     .help = "the least important lines that are logged"},
+    {.name = "log-format",
+     .kind = SETTING_ENUM,
+     AT(log_format),
+     .choices = format_choices,
+     .help = "form of the log on standard error"},
+    {.name = "config",
+     .kind = SETTING_TEXT,
+     AT(config_file),
+     .check = is_path,
+     .form = "FILE",
+     .not_in_file = true,
+     .help = "file with lines `name = value`; it is read again on SIGHUP"},
+    {.name = "check-config",
+     .kind = SETTING_FLAG,
+     AT(check_config),
+     .not_in_file = true,
+     .help = "check all settings and exit: 0 if they are right, 2 if not"},
+};
+
+#define GROUP(title, rows)                                                                                   \
+    {                                                                                                        \
+        title, rows, sizeof(rows) / sizeof *(rows)                                                           \
+    }
+
+const struct setting_group settings_groups[] = {
+    GROUP("Listening", listening_rows), GROUP("Limits", limit_rows),    GROUP("Time", time_rows),
+    GROUP("History", history_rows),     GROUP("Running", running_rows),
+};
+const size_t settings_group_count = sizeof settings_groups / sizeof *settings_groups;
+
+const struct setting *settings_row(size_t i)
+{
+    for (size_t g = 0; g < settings_group_count; g++) {
+        if (i < settings_groups[g].count)
+            return &settings_groups[g].rows[i];
+        i -= settings_groups[g].count;
+    }
+    return NULL;
+}
+
+uint64_t settings_number(const struct settings *settings, const struct setting *row)
+{
+    const char *at = (const char *)settings + row->offset;
+    uint64_t wide;
+    uint32_t narrow;
+    bool flag;
+
+    if (row->width == sizeof wide) {
+        memcpy(&wide, at, sizeof wide);
+        return wide;
+    }
+    if (row->width == sizeof flag) {
+        memcpy(&flag, at, sizeof flag);
+        return flag;
+    }
+    memcpy(&narrow, at, sizeof narrow);
+    return narrow;
+}
+
+void settings_set_number(struct settings *settings, const struct setting *row, uint64_t number)
+{
+    char *at = (char *)settings + row->offset;
+    uint32_t narrow = (uint32_t)number;
+    bool flag = number != 0;
+
+    if (row->width == sizeof number)
+        memcpy(at, &number, sizeof number);
+    else if (row->width == sizeof flag)
+        memcpy(at, &flag, sizeof flag);
+    else
+        memcpy(at, &narrow, sizeof narrow);
+}
+
+static void print_list(const struct settings_list *list, char *out, size_t size)
+{
+    size_t used = 0;
+
+    out[0] = '\0';
+    for (size_t i = 0; i < list->count && used < size; i++) {
+        int n = snprintf(out + used, size - used, "%s%s", i ? ", " : "", list->items[i]);
+        used += n > 0 ? (size_t)n : 0;
+    }
+}
+
+void settings_print_value(const struct settings *settings, const struct setting *row, char *out, size_t size)
+{
+    const char *at = (const char *)settings + row->offset;
+    const char *text;
+
+    switch (row->kind) {
+    case SETTING_TEXT:
+        memcpy(&text, at, sizeof text);
+        snprintf(out, size, "%s", text ? text : "");
+        return;
+    case SETTING_LIST:
+        print_list((const struct settings_list *)(const void *)at, out, size);
+        return;
+    case SETTING_ENUM:
+        snprintf(out, size, "%s", row->choices[settings_number(settings, row)]);
+        return;
+    case SETTING_FLAG:
+        snprintf(out, size, "%s", settings_number(settings, row) ? "true" : "false");
+        return;
+    default:
+        break;
+    }
+    if (row->automatic && settings_number(settings, row) == TIDINGS_AUTO)
+        snprintf(out, size, "auto");
+    else if (row->kind == SETTING_DURATION)
+        value_print_duration(out, size, settings_number(settings, row));
+    else if (row->kind == SETTING_SIZE)
+        value_print_size(out, size, settings_number(settings, row));
+    else
+        snprintf(out, size, "%llu", (unsigned long long)settings_number(settings, row));
+}

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * settings_table - the rows that settings.c reads with and settings_help.c prints. Private to these two.
+ */
+#ifndef SETTINGS_TABLE_H
+#define SETTINGS_TABLE_H
+
+#include "settings.h"
+
+enum setting_kind {
+    SETTING_DURATION, /* ms */
+    SETTING_SIZE,     /* bytes */
+    SETTING_COUNT,
+    SETTING_FLAG, /* bool */
+    SETTING_ENUM, /* index into choices */
+    SETTING_TEXT, /* char *, owned */
+    SETTING_LIST, /* struct settings_list */
+};
+
+struct setting {
+    const char *name;
+    enum setting_kind kind;
+    size_t offset; /* in struct settings */
+    size_t width;  /* bytes there */
+    uint64_t min, max;
+    bool reload;                     /* SIGHUP applies it */
+    bool not_in_file;                /* it would make no sense there */
+    const char *automatic;           /* not NULL: "auto" may be written, and this is what it means */
+    const char *const *choices;      /* of an enum, NULL-ended, in the order of its values */
+    bool (*check)(const char *text); /* of a text or list */
+    const char *form;                /* what a text looks like, for messages and help */
+    const char *fallback;            /* of a list: the value if none is given; NULL = stays empty */
+    const char *help;
+};
+
+struct setting_group {
+    const char *title;
+    const struct setting *rows;
+    size_t count;
+};
+
+extern const struct setting_group settings_groups[];
+extern const size_t settings_group_count;
+
+/* Row i over all groups; NULL behind the last one. */
+const struct setting *settings_row(size_t i);
+
+/* The number that the row has in *settings (flags and enums too); not for texts and lists. */
+uint64_t settings_number(const struct settings *settings, const struct setting *row);
+void settings_set_number(struct settings *settings, const struct setting *row, uint64_t number);
+
+/* The row's value as one would write it; "" for an empty text or list. */
+void settings_print_value(const struct settings *settings, const struct setting *row, char *out, size_t size);
+
+#endif
