@@ -44,9 +44,9 @@ export function AdminPage() {
       </div>
       <StreamTrouble state={dashboard.state} retryNow={dashboard.retryNow} />
       {stats?.draining && <Notice tone="warning">This hub is shutting down: it takes no new connections.</Notice>}
-      <Figures samples={dashboard.samples} totalClients={dashboard.clients.state.total} />
+      <Figures samples={dashboard.samples} totalClients={dashboard.totalClients} />
       <div className="admin-columns">
-        <ConnectedClients list={dashboard.clients} onAddress={address} />
+        <ConnectedClients list={dashboard.clients} total={dashboard.totalClients} onAddress={address} />
         <div className="admin-column">
           <SendNotification
             draft={draft}

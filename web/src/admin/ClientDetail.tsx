@@ -10,10 +10,8 @@ import { useClientDetails } from "./use-client-details";
 export function ClientDetail({ row }: { row: ClientRow }) {
   const { details, refresh } = useClientDetails(row);
   const [outcome, setOutcome] = useState<Result<{ disconnected: number }> | null>(null);
-  const act = async (request: Promise<Result<{ disconnected: number }>>) => {
-    setOutcome(await request);
-    refresh();
-  };
+  // What is left of the client afterwards comes with the stream.
+  const act = async (request: Promise<Result<{ disconnected: number }>>) => setOutcome(await request);
 
   return (
     <div className="client-detail">

@@ -4,23 +4,24 @@ import { needsCredentials } from "../lib/http";
 import { CredentialsNotice } from "../ui/CredentialsNotice";
 import { Notice } from "../ui/Notice";
 import { ClientItem } from "./ClientItem";
-import { MAX_ROWS } from "./clients-store";
+import { type ClientsState, MAX_ROWS } from "./clients-store";
 import { PrefixFilter } from "./PrefixFilter";
 import type { ClientList } from "./use-client-list";
 
 interface ConnectedClientsProps {
   readonly list: ClientList;
+  readonly total: number;
   readonly onAddress: (clientId: string) => void;
 }
 
-export function ConnectedClients({ list, onAddress }: ConnectedClientsProps) {
+export function ConnectedClients({ list, total, onAddress }: ConnectedClientsProps) {
   const { state, problem } = list;
   const [openId, setOpenId] = useState<string | null>(null);
   return (
     <section className="card" aria-labelledby="connected-clients">
       <div className="card-head">
         <h2 id="connected-clients">Connected Clients</h2>
-        <span className="soft small number">{summary(list)}</span>
+        <span className="soft small number">{summary(state, total)}</span>
       </div>
       <PrefixFilter onChange={list.setPrefix} />
       {problem !== null && <ListProblem status={problem.status} detail={problem.detail} />}
@@ -52,10 +53,9 @@ export function ConnectedClients({ list, onAddress }: ConnectedClientsProps) {
   );
 }
 
-function summary({ state }: ClientList): string {
-  const shown = state.listed.length;
-  if (state.prefix === "" && shown >= state.total) return `${formatCount(shown)} connected`;
-  return `${formatCount(shown)} shown of ${formatCount(Math.max(state.total, shown))}`;
+function summary({ prefix, listed }: ClientsState, total: number): string {
+  if (prefix === "" && listed.length >= total) return `${formatCount(total)} connected`;
+  return `${formatCount(listed.length)} shown of ${formatCount(total)} connected`;
 }
 
 function ListProblem({ status, detail }: { status: number; detail: string }) {

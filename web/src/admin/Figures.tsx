@@ -22,7 +22,7 @@ export function Figures({ samples, totalClients }: { samples: Samples; totalClie
         format={formatRate}
       />
       <dl className="card facts">
-        <Fact term="Clients" testId="total-clients" value={formatCount(latest === null ? totalClients : latest.totalClients)} />
+        <Fact term="Clients" testId="total-clients" value={formatCount(totalClients)} />
         <Fact term="Deliveries per second" value={formatRate(list.at(-1)?.deliveries ?? 0)} />
         <Fact term="Published so far" value={formatCount(latest?.published ?? 0)} />
         <Fact term="Up for" value={latest === null ? "–" : formatDuration(latest.uptimeMs)} />

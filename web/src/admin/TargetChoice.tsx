@@ -14,7 +14,7 @@ export function TargetChoice({ target, onChange }: { target: TargetKind; onChang
         {CHOICES.map(({ kind, text }) => (
           <label key={kind} className="segment">
             <input type="radio" name="target" checked={kind === target} onChange={() => onChange(kind)} />
-            <span>{text}</span>
+            {text}
           </label>
         ))}
       </div>

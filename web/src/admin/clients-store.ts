@@ -14,7 +14,6 @@ export interface ListedClient {
 export interface ClientsState {
   readonly prefix: string;
   readonly listed: readonly ListedClient[];
-  readonly total: number;
   readonly next: string | null;
   /** Rows were dropped to stay below the ceiling, so `next` no longer continues the list. */
   readonly trimmed: boolean;
@@ -36,7 +35,6 @@ const REFILL_BELOW = 25;
 export const NO_CLIENTS: ClientsState = {
   prefix: "",
   listed: [],
-  total: 0,
   next: null,
   trimmed: false,
   loading: false,
@@ -69,7 +67,6 @@ function takePage(state: ClientsState, page: ClientsPage, append: boolean): Clie
   const loaded = bound({
     ...state,
     listed,
-    total: page.total,
     next: page.next,
     trimmed: append && state.trimmed,
     loading: false,
@@ -92,7 +89,7 @@ function applyChange(state: ClientsState, change: ClientsChange): ClientsState {
     else if (!isBeyondTheEnd(state, row)) byId.set(row.clientId, { row, arrived: true });
   }
   const listed = [...byId.values()].sort((a, b) => b.row.connectedAt - a.row.connectedAt);
-  return bound({ ...state, listed, total: change.total });
+  return bound({ ...state, listed });
 }
 
 /** Its place is on a page that was not loaded yet. */

@@ -8,6 +8,8 @@ import { type ClientList, useClientList } from "./use-client-list";
 export interface Dashboard extends EventSourceHandle {
   readonly beat: number;
   readonly samples: Samples;
+  /** From whichever event spoke last. */
+  readonly totalClients: number;
   readonly clients: ClientList;
 }
 
@@ -15,14 +17,21 @@ export interface Dashboard extends EventSourceHandle {
 export function useDashboard(): Dashboard {
   const [samples, takeStats] = useReducer(addStats, NO_SAMPLES);
   const [beat, setBeat] = useState(0);
+  const [totalClients, setTotalClients] = useState(0);
   const clients = useClientList();
 
   const take = (event: SseEvent) => {
-    if (event.name === "stats") takeStats(JSON.parse(event.data) as Stats);
-    else if (event.name === "clients") clients.apply(JSON.parse(event.data) as ClientsChange);
-    else if (event.name === "__connected") clients.reload();
+    if (event.name === "stats") {
+      const stats = JSON.parse(event.data) as Stats;
+      takeStats(stats);
+      setTotalClients(stats.totalClients);
+    } else if (event.name === "clients") {
+      const change = JSON.parse(event.data) as ClientsChange;
+      clients.apply(change);
+      setTotalClients(change.total);
+    } else if (event.name === "__connected") clients.reload();
     else if (event.name === "__heartbeat") setBeat((count) => count + 1);
   };
 
-  return { ...useEventSource(ADMIN_STREAM, take), beat, samples, clients };
+  return { ...useEventSource(ADMIN_STREAM, take), beat, samples, totalClients, clients };
 }

@@ -1,4 +1,5 @@
 import { Shell } from "../ui/Shell";
+import { Tide } from "./Tide";
 
 export function Landing() {
   return (
@@ -10,6 +11,7 @@ export function Landing() {
           side by side to see it work.
         </p>
       </div>
+      <Tide />
       <div className="doors">
         <Door href="/client" title="Client" text="Enter a name, join, and watch notifications arrive." go="Join the stream" />
         <Door href="/admin" title="Admin" text="See who is connected and send to one, to a topic, or to all." go="Open the dashboard" />

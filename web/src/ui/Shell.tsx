@@ -26,7 +26,7 @@ export function Shell({ page, children }: { page: PageName; children: ReactNode 
         </nav>
         <ThemeToggle />
       </header>
-      <main id="main" tabIndex={-1}>
+      <main id="main" className={`page-${page}`} tabIndex={-1}>
         {children}
       </main>
     </>
