@@ -592,21 +592,34 @@ static bool is_leap(int64_t year)
     return year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
 }
 
+static void put_two(char *at, int64_t n)
+{
+    at[0] = (char)('0' + n / 10);
+    at[1] = (char)('0' + n % 10);
+}
+
 /* IMF-fixdate (RFC 9110 section 5.6.7). By hand: gmtime_r() takes a lock that all loops would share. */
 static void put_date(struct buf *out, int64_t now)
 {
     static const char names[] = "ThuFriSatSunMonTueWed", months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
     static const unsigned char lengths[12] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
+    char date[] = "Thu, 01 Jan 1970 00:00:00 GMT";
     int64_t days = now / 86400, second = now % 86400, year = 1970;
-    int weekday = (int)(days % 7), month = 0;
+    int month = 0;
 
+    memcpy(date, names + 3 * (days % 7), 3);
     for (; days >= 365 + is_leap(year); year++)
         days -= 365 + is_leap(year);
     for (; days >= lengths[month] + (month == 1 && is_leap(year)); month++)
         days -= lengths[month] + (month == 1 && is_leap(year));
-    buf_printf(out, "%.3s, %02d %.3s %04d %02d:%02d:%02d GMT", names + 3 * weekday, (int)days + 1,
-               months + 3 * month, (int)year, (int)(second / 3600), (int)(second / 60 % 60),
-               (int)(second % 60));
+    put_two(date + 5, days + 1);
+    memcpy(date + 8, months + 3 * month, 3);
+    put_two(date + 12, year / 100 % 100);
+    put_two(date + 14, year % 100);
+    put_two(date + 17, second / 3600);
+    put_two(date + 20, second / 60 % 60);
+    put_two(date + 23, second % 60);
+    buf_append(out, date, sizeof(date) - 1);
 }
 
 void h1_put_status(struct buf *out, int status, int64_t now)
