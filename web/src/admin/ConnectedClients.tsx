@@ -21,11 +21,11 @@ export function ConnectedClients({ list, total, onAddress }: ConnectedClientsPro
     <section className="card" aria-labelledby="connected-clients">
       <div className="card-head">
         <h2 id="connected-clients">Connected Clients</h2>
-        <span className="soft small number">{summary(state, total)}</span>
+        {state.loaded && <span className="soft small number">{summary(state, total)}</span>}
       </div>
       <PrefixFilter onChange={list.setPrefix} />
       {problem !== null && <ListProblem status={problem.status} detail={problem.detail} />}
-      {state.listed.length === 0 && problem === null && !state.loading && (
+      {state.listed.length === 0 && problem === null && state.loaded && !state.loading && (
         <p className="empty">{state.prefix === "" ? "Nobody is connected. Join from the Client page." : "No such client."}</p>
       )}
       <div className="clients-scroll">

@@ -18,6 +18,8 @@ export interface ClientsState {
   /** Rows were dropped to stay below the ceiling, so `next` no longer continues the list. */
   readonly trimmed: boolean;
   readonly loading: boolean;
+  /** A page has come, so that an empty list means an empty hub. */
+  readonly loaded: boolean;
   /** Changes that came while a page was under way: it may be older than they are. */
   readonly held: readonly ClientsChange[];
 }
@@ -38,6 +40,7 @@ export const NO_CLIENTS: ClientsState = {
   next: null,
   trimmed: false,
   loading: false,
+  loaded: false,
   held: [],
 };
 
@@ -70,6 +73,7 @@ function takePage(state: ClientsState, page: ClientsPage, append: boolean): Clie
     next: page.next,
     trimmed: append && state.trimmed,
     loading: false,
+    loaded: true,
     held: [],
   });
   return state.held.reduce(applyChange, loaded);

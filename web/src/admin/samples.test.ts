@@ -29,6 +29,11 @@ describe("samples", () => {
     expect(after(stats(1000, 10), stats(30_000, 300)).at(-1)?.events).toBeNull();
   });
 
+  it("measure no rate over a blink", () => {
+    const rates = after(stats(1000), stats(1040, 50), stats(2000, 60)).map((sample) => sample.events);
+    expect(rates).toEqual([null, 60]);
+  });
+
   it("keep two minutes", () => {
     const all = Array.from({ length: 300 }, (_, second) => stats(second * 1000));
     expect(after(...all)).toHaveLength(120);

@@ -10,5 +10,9 @@ export function ResumeNote({ greeting }: { greeting: Greeting }) {
   if (greeting.resume === "complete") {
     return <Notice tone="good">Back again, nothing was missed: {plural(greeting.replayed, "notification")} came after.</Notice>;
   }
-  return null;
+  return (
+    <p className="soft small break">
+      A fresh start: you see what is sent from now on. Connection <code>{greeting.connectionId}</code>
+    </p>
+  );
 }

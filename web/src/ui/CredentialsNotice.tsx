@@ -4,7 +4,10 @@ import { Notice } from "./Notice";
 export function CredentialsNotice({ detail }: { detail: string }) {
   return (
     <Notice tone="bad">
-      <strong>This hub asks for credentials.</strong> {detail} This page carries none, so the hub does not answer it.
+      <p>
+        <strong>This hub asks for credentials.</strong> This page carries none, so the hub does not answer it.
+      </p>
+      <p className="small">{detail}</p>
     </Notice>
   );
 }

@@ -1,4 +1,4 @@
-import { type ReactNode, useEffect } from "react";
+import type { ReactNode } from "react";
 import { ThemeToggle } from "./ThemeToggle";
 import { Wave } from "./Wave";
 
@@ -6,10 +6,6 @@ export type PageName = "home" | "client" | "admin";
 
 /** The frame of every page: skip link, masthead, main. */
 export function Shell({ page, children }: { page: PageName; children: ReactNode }) {
-  useEffect(() => {
-    // The markup arrives with the script, so a skip link in the address has nothing to jump to before.
-    if (location.hash === "#main") document.getElementById("main")?.focus();
-  }, []);
   return (
     <>
       <a className="skip" href="#main">

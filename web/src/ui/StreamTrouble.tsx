@@ -8,15 +8,19 @@ import { Notice } from "./Notice";
 export function StreamTrouble({ state, retryNow }: { state: SourceState; retryNow: () => void }) {
   if (state.kind === "ended") {
     if (needsCredentials(state.status)) return <CredentialsNotice detail={state.why} />;
-    return <Notice tone="bad">{state.why} This page will not try again by itself.</Notice>;
+    return (
+      <Notice tone="bad">
+        <p>{state.why}</p>
+        <p className="small">This page will not try again by itself.</p>
+      </Notice>
+    );
   }
   if (state.kind !== "reconnecting" && state.kind !== "overloaded") return null;
   return (
     <Notice tone="warning">
+      <p>{state.why}</p>
       <div className="row">
-        <span>
-          {state.why} <NextTry at={state.retryAt} />
-        </span>
+        <NextTry at={state.retryAt} />
         <button type="button" className="button is-small" onClick={retryNow} disabled={state.retryAt === null}>
           Try now
         </button>
@@ -27,6 +31,6 @@ export function StreamTrouble({ state, retryNow }: { state: SourceState; retryNo
 
 function NextTry({ at }: { at: number | null }) {
   const now = useNow(at !== null);
-  if (at === null) return <>Trying…</>;
-  return <span className="number">Next try in {Math.max(0, Math.ceil((at - now) / 1000))} s.</span>;
+  if (at === null) return <span className="small">Trying…</span>;
+  return <span className="small number">Next try in {Math.max(0, Math.ceil((at - now) / 1000))} s.</span>;
 }
