@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * conn - see conn.h for the states. This room knows how a connection lives and dies; what it is asked is the
+ * worker's business, what it is sent is deliver's.
+ */
+#include "conn.h"
+
+#include <arpa/inet.h>
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Head and body together; the limits of the configuration are checked while they are read. */
+#define IN_MAX  (3ull << 30)
+#define OUT_MAX (8u << 20)
+
+const char *close_cause_text(enum close_cause cause)
+{
+    static const char *const texts[] = {
+#define CLOSE_CAUSE_TEXT(name, counter, text) text,
+        CLOSE_CAUSE_MAP(CLOSE_CAUSE_TEXT)
+#undef CLOSE_CAUSE_TEXT
+    };
+    return texts[cause];
+}
+
+static void count_end(struct loop *l, enum close_cause cause)
+{
+    switch (cause) {
+#define CLOSE_CAUSE_COUNT(name, counter, text)                                                               \
+    case CLOSE_##name:                                                                                       \
+        stats_add(&l->stats.counter, 1);                                                                     \
+        break;
+        CLOSE_CAUSE_MAP(CLOSE_CAUSE_COUNT)
+#undef CLOSE_CAUSE_COUNT
+    }
+}
+
+struct conn *conn_open(struct loop *l, int fd, const struct io_peer *peer)
+{
+    uint32_t slot;
+    struct conn *c = slab_take(&l->conns, &slot);
+    if (!c)
+        return NULL;
+    c->fd = fd;
+    c->sub.slot = slot;
+    c->sub.gen = ++l->next_gen;
+    c->sub.loop = (uint8_t)l->index;
+    c->next = SLAB_NONE;
+    memcpy(c->address, peer->address, sizeof(c->address));
+    c->port = peer->port;
+    c->family = peer->family;
+    c->sub.since = (uint32_t)l->now;
+    c->since_high = (uint8_t)(l->now >> 32);
+    c->last_write = (uint32_t)l->now;
+    c->interest = IO_READ | IO_HANGUP;
+    uint64_t tag = (uint64_t)c->sub.gen << 32 | slot;
+    if (l->io->ops->watch(l->io, fd, tag, c->interest, true) < 0) {
+        slab_give(&l->conns, slot);
+        return NULL;
+    }
+    conn_set_state(c, CONN_HEAD);
+    stats_add(&l->stats.accepted, 1);
+    return c;
+}
+
+void conn_set_state(struct conn *c, enum conn_state state)
+{
+    static const uint8_t edges[] = {
+        [CONN_FREE] = 1 << CONN_HEAD,
+        [CONN_HEAD] = 1 << CONN_BODY | 1 << CONN_STREAM | 1 << CONN_ENDING | 1 << CONN_CLOSED,
+        [CONN_BODY] = 1 << CONN_HEAD | 1 << CONN_ENDING | 1 << CONN_CLOSED,
+        [CONN_STREAM] = 1 << CONN_ENDING | 1 << CONN_CLOSED,
+        [CONN_ENDING] = 1 << CONN_LINGER | 1 << CONN_CLOSED,
+        [CONN_LINGER] = 1 << CONN_CLOSED,
+        [CONN_CLOSED] = 0,
+    };
+    assert(edges[c->state] >> state & 1);
+    c->state = (uint8_t)state;
+}
+
+static void drop_buffers(struct loop *l, struct conn *c)
+{
+    if (!c->io)
+        return;
+    l->request_bytes -= c->io->in.cap;
+    buf_finish(&c->io->in);
+    buf_finish(&c->io->out);
+    free(c->io);
+    c->io = NULL;
+}
+
+static void leave(struct loop *l, struct conn *c, enum close_cause cause)
+{
+    count_end(l, cause);
+    l->handler->on_stream_end(l->user, c, cause);
+    registry_leave(l->registry, &c->sub);
+}
+
+void conn_end_stream(struct loop *l, struct conn *c, enum close_cause cause)
+{
+    conn_set_state(c, CONN_ENDING);
+    leave(l, c, cause);
+}
+
+void conn_close(struct loop *l, struct conn *c, enum close_cause cause, bool reset)
+{
+    if (c->state == CONN_CLOSED)
+        return;
+    bool is_stream = c->state == CONN_STREAM;
+    conn_set_state(c, CONN_CLOSED);
+    if (is_stream)
+        leave(l, c, cause);
+    if (c->streamed)
+        atomic_fetch_sub(&l->streams, 1);
+    l->io->ops->close(l->io, c->fd, reset);
+    c->fd = -1;
+    event_unref(c->partial);
+    c->partial = NULL;
+    drop_buffers(l, c);
+    agents_unref(&l->agents, c->agent);
+    c->agent = NULL;
+    conn_list(l, c);
+}
+
+void conn_free(struct loop *l, struct conn *c)
+{
+    assert(c->state == CONN_CLOSED && !(c->flags & CONN_LISTED));
+    slab_give(&l->conns, c->sub.slot);
+}
+
+struct conn_io *conn_buffers(struct loop *l, struct conn *c)
+{
+    (void)l;
+    if (c->io)
+        return c->io;
+    c->io = calloc(1, sizeof(*c->io));
+    if (!c->io)
+        return NULL;
+    buf_init(&c->io->in, IN_MAX);
+    buf_init(&c->io->out, OUT_MAX);
+    return c->io;
+}
+
+void conn_trim(struct loop *l, struct conn *c)
+{
+    struct conn_io *io = c->io;
+    if (io && io->in.len == 0 && io->out.len == 0 && io->page.len == 0)
+        drop_buffers(l, c);
+}
+
+void conn_list(struct loop *l, struct conn *c)
+{
+    if (c->flags & CONN_LISTED)
+        return;
+    c->flags |= CONN_LISTED;
+    c->next = l->listed;
+    l->listed = c->sub.slot;
+}
+
+void conn_watch(struct loop *l, struct conn *c, uint32_t interest)
+{
+    if (c->interest == interest)
+        return;
+    c->interest = (uint8_t)interest;
+    l->io->ops->watch(l->io, c->fd, (uint64_t)c->sub.gen << 32 | c->sub.slot, interest, false);
+}
+
+void conn_set_deadline(struct loop *l, struct conn *c, uint32_t ms)
+{
+    c->flags &= (uint8_t)~CONN_DEADLINE;
+    if (ms > 0)
+        c->flags |= CONN_DEADLINE;
+    c->deadline = (uint32_t)l->now + ms;
+}
+
+/* Ages are taken from the clock of the asking moment, so that the hub's start and a corrected wall clock do
+ * not matter. */
+uint64_t conn_connected_at(const struct loop *l, const struct conn *c)
+{
+    uint64_t since = (uint64_t)c->since_high << 32 | c->sub.since;
+    uint64_t age = clock_mono(l->clock) - l->started - since;
+    return clock_wall(l->clock) - age;
+}
+
+uint64_t conn_last_seen(const struct loop *l, const struct conn *c)
+{
+    uint32_t now = (uint32_t)(clock_mono(l->clock) - l->started);
+    int32_t age = (int32_t)(now - atomic_load_explicit(&c->last_write, memory_order_relaxed));
+    return clock_wall(l->clock) - (uint64_t)(age > 0 ? age : 0);
+}
+
+void conn_address(const struct conn *c, char *out)
+{
+    char host[INET6_ADDRSTRLEN];
+    if (c->family == IO_UNIX) {
+        snprintf(out, CONN_ADDRESS_LEN, "unix");
+        return;
+    }
+    bool v4 = c->family == IO_IPV4;
+    inet_ntop(v4 ? AF_INET : AF_INET6, c->address, host, sizeof(host));
+    snprintf(out, CONN_ADDRESS_LEN, v4 ? "%s:%u" : "[%s]:%u", host, (unsigned)c->port);
+}
+
+void conn_set_agent(struct loop *l, struct conn *c, struct span agent)
+{
+    agents_unref(&l->agents, c->agent);
+    c->agent = agents_ref(&l->agents, agent);
+}
+
+const char *conn_agent(const struct conn *c)
+{
+    return c->agent ? c->agent->text : "";
+}

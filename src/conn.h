@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * conn - one network connection: its state, what it still has to send, its end. A quiet stream is 128 bytes
+ * here (plus its client); buffers exist only while they hold something.
+ *
+ *              accept
+ *                 │
+ *       ┌──────► HEAD ──────► BODY ──┐        HEAD, BODY   reading a request
+ *       │         │  ▲─────────│─────┘        STREAM       an event stream
+ *   next request  │            │              ENDING       the last bytes are on their way
+ *       └─────────┤            │              LINGER       all sent; the peer may still be talking
+ *                 ▼            ▼              CLOSED       unlinked; freed when the loop sleeps
+ *              STREAM ─────► ENDING ──► LINGER ──► CLOSED      (from everywhere)
+ *
+ * Closing has two phases: conn_close() unlinks and closes the socket now, the memory goes at the end of the
+ * turn, when nothing on the stack can still point to it.
+ */
+#ifndef CONN_H
+#define CONN_H
+
+#include "agents.h"
+#include "event.h"
+#include "h1.h"
+#include "loop.h"
+
+#include <stddef.h>
+
+enum conn_state { CONN_FREE, CONN_HEAD, CONN_BODY, CONN_STREAM, CONN_ENDING, CONN_LINGER, CONN_CLOSED };
+
+/* Why a stream ended: enumerator, counter of stats.h, text for logs. */
+#define CLOSE_CAUSE_MAP(X)                                                                                   \
+    X(CLIENT, closed_client, "client_closed")                                                                \
+    X(RESET, closed_reset, "reset")                                                                          \
+    X(TIMEOUT, closed_timeout, "timeout")                                                                    \
+    X(AGE, closed_age, "max_age")                                                                            \
+    X(DRAIN, closed_drain, "drain")                                                                          \
+    X(KICK, closed_kick, "disconnected")                                                                     \
+    X(SLOW, closed_slow, "slow_reader")                                                                      \
+    X(STOP, closed_stop, "stop")                                                                             \
+    X(ERROR, closed_error, "error")
+
+enum close_cause {
+#define CLOSE_CAUSE_ENUM(name, counter, text) CLOSE_##name,
+    CLOSE_CAUSE_MAP(CLOSE_CAUSE_ENUM)
+#undef CLOSE_CAUSE_ENUM
+};
+
+const char *close_cause_text(enum close_cause cause);
+
+/* What a connection only has while it needs it. */
+struct conn_io {
+    struct buf in;    /* request bytes that are not complete yet: head, then decoded body */
+    struct buf out;   /* answers and what the hub says on its own */
+    struct span page; /* sent after out; static memory of the embedder */
+    size_t seen;      /* of `in`: parsed without finding the end of the head */
+    size_t head_len;  /* BODY: of `in` */
+    size_t body_len;  /* BODY, chunked: decoded so far */
+    uint64_t need;    /* BODY: length of `in` when the request is complete; UINT64_MAX when chunked */
+    struct h1_chunked chunked;
+};
+
+struct conn {
+    /* hot: all that a walk of deadlines or of a broadcast looks at */
+    struct conn_io *io;    /* NULL when there is nothing to hold */
+    struct event *partial; /* the event of which only partial_off bytes are sent; a reference */
+    uint32_t partial_off;
+    int fd;
+    uint8_t state;
+    uint8_t interest;     /* as the io watches it */
+    uint8_t flags;        /* enum conn_flag */
+    uint8_t since_high;   /* sub.since, bits 32..39 */
+    uint32_t next;        /* in the loop's list */
+    _Atomic uint32_t last_write; /* these three: ms since the loop started, modulo 2^32 */
+    uint32_t heartbeat_at;
+    uint32_t deadline;    /* of the present state; see CONN_DEADLINE */
+    uint16_t port;
+    uint8_t family;
+    bool streamed;        /* is, or was, an event stream */
+    struct sub sub;
+    struct agent *agent; /* shared text, a reference, or NULL */
+    uint8_t address[16];
+};
+
+enum conn_flag {
+    CONN_BLOCKED = 1,   /* the socket is full: wait until it is writable */
+    CONN_LISTED = 2,    /* is in the loop's list */
+    CONN_RAW = 4,       /* HTTP/1.0: no chunk frames */
+    CONN_DEADLINE = 8,  /* deadline is set */
+    CONN_PAUSED = 16,   /* requests wait in io->in until out is sent */
+    CONN_EOF = 32,      /* the peer has ended its side */
+    CONN_BEATS = 64     /* heartbeat_at is set */
+};
+
+_Static_assert(sizeof(struct conn) == 128, "a quiet stream is two cache lines");
+
+/* One request and its answer; lives on the stack of the room that reads. */
+struct exchange {
+    struct loop *loop;
+    struct conn *conn;
+    const struct h1_head *head;
+    struct span body;
+    bool answered;
+};
+
+/* A new connection in HEAD, watched for reading. NULL when memory is short: the caller closes fd. */
+struct conn *conn_open(struct loop *l, int fd, const struct io_peer *peer);
+
+/* Unlinks, closes the socket (reset: throws away what is not sent), tells the handler if it was a stream. */
+void conn_close(struct loop *l, struct conn *c, enum close_cause cause, bool reset);
+
+/* The stream is over: counted, told to the handler, out of the registry. The state goes to ENDING; what is in
+ * the buffers is still sent. */
+void conn_end_stream(struct loop *l, struct conn *c, enum close_cause cause);
+
+/* Second phase, for closed connections only. */
+void conn_free(struct loop *l, struct conn *c);
+
+/* Changes the state; asserts that the diagram has the edge. Deadlines and interest are the caller's. */
+void conn_set_state(struct conn *c, enum conn_state state);
+
+/* Its buffers, made if necessary; NULL when memory is short. */
+struct conn_io *conn_buffers(struct loop *l, struct conn *c);
+
+/* Gives back buffers that hold nothing. */
+void conn_trim(struct loop *l, struct conn *c);
+
+/* Something waits to be sent, or to be freed: looked at before the loop sleeps. */
+void conn_list(struct loop *l, struct conn *c);
+
+/* Watches for these; asks the io only if something changes. */
+void conn_watch(struct loop *l, struct conn *c, uint32_t interest);
+
+/* The state must end in so many ms; 0 = no deadline. */
+void conn_set_deadline(struct loop *l, struct conn *c, uint32_t ms);
+
+static inline bool conn_due(const struct loop *l, const struct conn *c)
+{
+    return c->flags & CONN_DEADLINE && (int32_t)((uint32_t)l->now - c->deadline) >= 0;
+}
+
+static inline bool conn_is_chunked(const struct conn *c)
+{
+    return !(c->flags & CONN_RAW);
+}
+
+static inline struct conn *conn_of_sub(struct sub *s)
+{
+    return (struct conn *)(void *)((char *)s - offsetof(struct conn, sub));
+}
+
+/* Wall-clock ms. Any thread that holds the registry's lock, for a joined connection. */
+uint64_t conn_connected_at(const struct loop *l, const struct conn *c);
+uint64_t conn_last_seen(const struct loop *l, const struct conn *c);
+
+/* "192.0.2.1:4711", "[2001:db8::1]:4711" or "unix". out has room for CONN_ADDRESS_LEN. */
+#define CONN_ADDRESS_LEN 64
+void conn_address(const struct conn *c, char *out);
+
+/* The User-Agent, cut to 256 bytes, shared with the connections that have the same; "" if none. */
+void conn_set_agent(struct loop *l, struct conn *c, struct span agent);
+const char *conn_agent(const struct conn *c);
+
+#endif

@@ -1,0 +1,404 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * deliver - see deliver.h. The order in which a connection is served:
+ *
+ *     partial   the event of which the socket took only a part
+ *     out       answers, `__connected`, `__resync`; then io->page
+ *     log       whatever lies behind the cursor, many events in one write
+ *
+ * A broadcast is pulled from the log once for all connections that stand at the same place (struct batch); from
+ * the second one on, several events lie in one flat piece of memory, because one send() of a flat piece is the
+ * cheapest thing the kernel offers and the copy is shared by all. A connection whose own channels have news
+ * (SUB_NEWS), or that lags behind, pulls for itself.
+ */
+#include "deliver.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define PULL_BYTES   LOOP_FLAT_BUFFER
+#define TURN_BYTES   (256 * 1024) /* what one reader gets in one turn, so that others get theirs */
+#define ENDING_MS    5000         /* for the last bytes, when user_timeout says nothing */
+
+uint32_t deliver_retry(struct loop *l)
+{
+    uint32_t half = l->config.retry / 2;
+    return l->config.retry - half / 2 + rng_below(&l->rng, half + 1);
+}
+
+/* ---- one send ---- */
+
+static enum close_cause cause_of(int error)
+{
+    return error == ETIMEDOUT || error == EHOSTUNREACH || error == ENETUNREACH ? CLOSE_TIMEOUT : CLOSE_RESET;
+}
+
+static void block(struct loop *l, struct conn *c)
+{
+    c->flags |= CONN_BLOCKED;
+    uint32_t interest = c->flags & (CONN_PAUSED | CONN_EOF) ? 0 : IO_READ | IO_HANGUP;
+    conn_watch(l, c, interest | IO_WRITE);
+    stats_add(&l->stats.blocked, 1);
+}
+
+/* Bytes taken; less than total: the socket is full, and watched. -1: the connection was closed. */
+static ssize_t send_some(struct loop *l, struct conn *c, const struct iovec *iov, int count, size_t total)
+{
+    ssize_t sent = l->io->ops->send(l->io, c->fd, iov, count);
+    stats_add(&l->stats.sends, 1);
+    if (sent == -EAGAIN) {
+        block(l, c);
+        return 0;
+    }
+    if (sent < 0) {
+        conn_close(l, c, cause_of((int)-sent), true);
+        return -1;
+    }
+    atomic_store_explicit(&c->last_write, (uint32_t)l->now, memory_order_relaxed);
+    stats_add(&l->stats.sent_bytes, (uint64_t)sent);
+    if ((size_t)sent < total)
+        block(l, c);
+    return sent;
+}
+
+static struct span wire(const struct conn *c, const struct event *e)
+{
+    return conn_is_chunked(c) ? event_frame(e) : event_text(e);
+}
+
+static enum deliver_result flush_partial(struct loop *l, struct conn *c)
+{
+    if (!c->partial)
+        return DELIVER_DONE;
+    struct span bytes = wire(c, c->partial);
+    size_t left = bytes.len - c->partial_off;
+    struct iovec iov = {(char *)(uintptr_t)bytes.p + c->partial_off, left};
+    ssize_t sent = send_some(l, c, &iov, 1, left);
+    if (sent < 0)
+        return DELIVER_GONE;
+    c->partial_off += (uint32_t)sent;
+    if ((size_t)sent < left)
+        return DELIVER_WAIT;
+    stats_add(&l->stats.delivered, 1);
+    event_unref(c->partial);
+    c->partial = NULL;
+    return DELIVER_DONE;
+}
+
+static enum deliver_result flush_out(struct loop *l, struct conn *c)
+{
+    struct conn_io *io = c->io;
+    if (!io || io->out.len + io->page.len == 0)
+        return DELIVER_DONE;
+    struct iovec iov[2] = {{io->out.data, io->out.len}, {(char *)(uintptr_t)io->page.p, io->page.len}};
+    bool has_out = io->out.len > 0, has_page = io->page.len > 0;
+    size_t total = io->out.len + io->page.len;
+    ssize_t sent = send_some(l, c, has_out ? iov : iov + 1, has_out + has_page, total);
+    if (sent < 0)
+        return DELIVER_GONE;
+    size_t from_out = (size_t)sent < io->out.len ? (size_t)sent : io->out.len;
+    buf_consume(&io->out, from_out);
+    io->page.p += (size_t)sent - from_out;
+    io->page.len -= (size_t)sent - from_out;
+    if ((size_t)sent < total)
+        return DELIVER_WAIT;
+    conn_trim(l, c);
+    return DELIVER_DONE;
+}
+
+/* ---- events ---- */
+
+static void flatten(struct loop *l, struct batch *b)
+{
+    char *at = l->flat;
+    for (unsigned i = 0; i < b->pull.count; i++) {
+        struct span bytes = event_frame(b->pull.events[i]);
+        memcpy(at, bytes.p, bytes.len);
+        at += bytes.len;
+    }
+    b->flattened = true;
+}
+
+/* Broadcasts behind the connection's cursor, shared with everybody who stands where it stands. */
+static struct batch *shared_batch(struct loop *l, struct conn *c, uint64_t cursor)
+{
+    struct batch *b = &l->batch;
+    if (b->first > 0 && cursor >= b->pull.prev && cursor < b->first) {
+        if (++b->uses == 2 && b->pull.count > 1 && b->pull.bytes <= LOOP_FLAT_BUFFER)
+            flatten(l, b);
+        return b;
+    }
+    (void)c;
+    log_pull_finish(&b->pull);
+    b->pull.cursor = cursor;
+    log_lock(l->log);
+    log_pull(l->log, &l->log->all, 1, l->news.horizon, PULL_BYTES, &b->pull);
+    log_unlock(l->log);
+    b->first = b->pull.count > 0 ? b->pull.events[0]->seq : 0;
+    b->uses = 1;
+    b->flattened = false;
+    return b;
+}
+
+static void pull_own(struct loop *l, struct conn *c, struct pull *pull)
+{
+    struct channel *channels[LOG_SOURCES_MAX];
+    log_lock(l->log);
+    unsigned count = registry_channels(l->registry, &c->sub, channels);
+    log_pull(l->log, channels, count, UINT64_MAX, PULL_BYTES, pull);
+    log_unlock(l->log);
+    if (!pull->more)
+        c->sub.marks &= (uint8_t)~SUB_NEWS;
+}
+
+static void set_cursor(struct conn *c, uint64_t cursor)
+{
+    atomic_store_explicit(&c->sub.cursor, cursor, memory_order_relaxed);
+}
+
+static uint64_t get_cursor(const struct conn *c)
+{
+    return atomic_load_explicit(&c->sub.cursor, memory_order_relaxed);
+}
+
+/* The socket took only `sent` bytes: the cursor stays behind the last event of which it took something. */
+static void stop_at(struct loop *l, struct conn *c, const struct pull *pull, size_t sent)
+{
+    for (unsigned i = 0; i < pull->count; i++) {
+        size_t size = wire(c, pull->events[i]).len;
+        if (sent == 0)
+            return;
+        set_cursor(c, pull->events[i]->seq);
+        if (sent < size) {
+            c->partial = pull->events[i];
+            c->partial_off = (uint32_t)sent;
+            event_ref(c->partial);
+            return;
+        }
+        sent -= size;
+        stats_add(&l->stats.delivered, 1);
+    }
+}
+
+static enum deliver_result send_pull(struct loop *l, struct conn *c, const struct pull *pull, bool flat)
+{
+    struct iovec iov[LOG_PULL_MAX];
+    size_t total = 0;
+    int count = 1;
+    if (flat) {
+        total = pull->bytes;
+        iov[0] = (struct iovec){l->flat, total};
+    } else {
+        count = (int)pull->count;
+        for (unsigned i = 0; i < pull->count; i++) {
+            struct span bytes = wire(c, pull->events[i]);
+            iov[i] = (struct iovec){(char *)(uintptr_t)bytes.p, bytes.len};
+            total += bytes.len;
+        }
+    }
+    ssize_t sent = send_some(l, c, iov, count, total);
+    if (sent < 0)
+        return DELIVER_GONE;
+    if ((size_t)sent < total) {
+        stop_at(l, c, pull, (size_t)sent);
+        return DELIVER_WAIT;
+    }
+    set_cursor(c, pull->cursor);
+    stats_add(&l->stats.delivered, pull->count);
+    return DELIVER_DONE;
+}
+
+/* The one place where a reader that was too slow is dealt with. */
+static enum deliver_result too_slow(struct loop *l, struct conn *c)
+{
+    if (l->config.slow_reader == TIDINGS_SLOW_DISCONNECT) {
+        deliver_end(l, c, CLOSE_SLOW);
+        return DELIVER_WAIT;
+    }
+    char id[EVENT_ID_LEN + 1];
+    struct conn_io *io = conn_buffers(l, c);
+    if (!io) {
+        conn_close(l, c, CLOSE_ERROR, true);
+        return DELIVER_GONE;
+    }
+    /* Everything up to the horizon is skipped, also what is still held: the application reloads its state
+     * now, and older events would take it back. */
+    set_cursor(c, l->news.horizon);
+    c->sub.marks &= (uint8_t)~SUB_NEWS;
+    event_id(id, l->log->epoch, l->news.horizon);
+    event_put(&io->out, conn_is_chunked(c), "__resync", span_of(id),
+              SPAN("{\"resume\":\"incomplete\",\"reason\":\"slow_reader\"}"), 0);
+    stats_add(&l->stats.resyncs, 1);
+    return flush_out(l, c);
+}
+
+static enum deliver_result flush_stream(struct loop *l, struct conn *c)
+{
+    for (size_t share = 0; share < TURN_BYTES;) {
+        uint64_t cursor = get_cursor(c);
+        bool shared = c->sub.client && !(c->sub.marks & SUB_NEWS);
+        struct pull own = {.cursor = cursor};
+        struct batch *b = shared ? shared_batch(l, c, cursor) : NULL;
+        const struct pull *pull = shared ? &b->pull : &own;
+        if (!shared)
+            pull_own(l, c, &own);
+        enum deliver_result rc = DELIVER_DONE;
+        bool more = pull->more || pull->lost;
+        share += pull->bytes;
+        if (pull->lost)
+            rc = too_slow(l, c);
+        else if (pull->count == 0)
+            set_cursor(c, pull->cursor);
+        else
+            rc = send_pull(l, c, pull, shared && b->flattened && conn_is_chunked(c));
+        log_pull_finish(&own);
+        if (rc != DELIVER_DONE || !more)
+            return rc;
+    }
+    conn_list(l, c);
+    return DELIVER_WAIT;
+}
+
+static void unblock(struct loop *l, struct conn *c)
+{
+    if (!(c->flags & CONN_BLOCKED))
+        return;
+    c->flags &= (uint8_t)~CONN_BLOCKED;
+    conn_watch(l, c, c->interest & (uint32_t)~IO_WRITE);
+}
+
+enum deliver_result deliver_flush(struct loop *l, struct conn *c)
+{
+    enum deliver_result rc = flush_partial(l, c);
+    if (rc == DELIVER_DONE)
+        rc = flush_out(l, c);
+    if (rc == DELIVER_DONE && c->state == CONN_STREAM)
+        rc = flush_stream(l, c);
+    if (rc == DELIVER_DONE)
+        unblock(l, c);
+    return rc;
+}
+
+/* ---- the beginning and the end of a stream ---- */
+
+static void schedule_heartbeat(struct loop *l, struct conn *c, bool first)
+{
+    uint32_t every = l->config.heartbeat;
+    c->flags &= (uint8_t)~CONN_BEATS;
+    if (every == 0)
+        return;
+    c->flags |= CONN_BEATS;
+    /* The first one anywhere in the second half of the interval, so that a crowd that came together spreads
+     * out; the others keep their distance within a tenth, so that it stays spread. */
+    c->heartbeat_at = (uint32_t)l->now + rng_shorten(&l->rng, every, first ? 50 : 10);
+}
+
+void deliver_begin(struct loop *l, struct conn *c, uint32_t age)
+{
+    conn_set_state(c, CONN_STREAM);
+    c->streamed = true;
+    atomic_fetch_add(&l->streams, 1);
+    stats_add(&l->stats.streams_opened, 1);
+    conn_set_deadline(l, c, age ? rng_shorten(&l->rng, age, 20) : 0);
+    schedule_heartbeat(l, c, true);
+    conn_list(l, c);
+}
+
+void deliver_end(struct loop *l, struct conn *c, enum close_cause cause)
+{
+    conn_end_stream(l, c, cause);
+    uint32_t patience = l->config.user_timeout;
+    conn_set_deadline(l, c, patience && patience < ENDING_MS ? patience : ENDING_MS);
+    struct conn_io *io = conn_buffers(l, c);
+    if (io) {
+        event_put_retry(&io->out, conn_is_chunked(c), deliver_retry(l));
+        event_put_end(&io->out, conn_is_chunked(c));
+    }
+    conn_list(l, c);
+}
+
+/* ---- a loop's turn ---- */
+
+static void mark(void *user, struct sub *s)
+{
+    struct loop *l = user;
+    struct conn *c = conn_of_sub(s);
+    s->marks |= s->kick ? SUB_NEWS | SUB_KICK : SUB_NEWS;
+    if (!(c->flags & CONN_BLOCKED) || s->kick)
+        conn_list(l, c);
+}
+
+static bool takes_broadcasts(const struct conn *c)
+{
+    return c->state == CONN_STREAM && !(c->flags & CONN_BLOCKED) && c->sub.client;
+}
+
+static void walk_streams(struct loop *l, void (*visit)(struct loop *l, struct conn *c))
+{
+    for (uint32_t base = 0; base < slab_end(&l->conns); base += SLAB_CHUNK) {
+        struct conn *chunk = slab_chunk_at(&l->conns, base);
+        for (unsigned i = 0; chunk && i < SLAB_CHUNK; i++)
+            if (takes_broadcasts(&chunk[i]))
+                visit(l, &chunk[i]);
+    }
+}
+
+static void visit_broadcast(struct loop *l, struct conn *c)
+{
+    /* `out` before events: a stream that has just begun has its head there. */
+    if (c->io ? flush_out(l, c) == DELIVER_DONE : true)
+        flush_stream(l, c);
+}
+
+static void visit_overflow(struct loop *l, struct conn *c)
+{
+    c->sub.marks |= SUB_NEWS;
+    conn_list(l, c);
+}
+
+void deliver_news(struct loop *l)
+{
+    if (!registry_has_news(l->registry, l->index))
+        return;
+    l->news = registry_take(l->registry, l->index, mark, l);
+    if (l->news.overflow)
+        walk_streams(l, visit_overflow);
+    if (l->news.all)
+        walk_streams(l, visit_broadcast);
+}
+
+void deliver_turn_end(struct loop *l)
+{
+    log_pull_finish(&l->batch.pull);
+    l->batch.first = 0;
+}
+
+void deliver_heartbeat(struct loop *l, struct conn *c)
+{
+    if (!(c->flags & CONN_BEATS) || (int32_t)((uint32_t)l->now - c->heartbeat_at) < 0)
+        return;
+    schedule_heartbeat(l, c, false);
+    /* A full socket needs no sign of life, and what is listed has more to say in a moment. */
+    if (c->flags & (CONN_BLOCKED | CONN_LISTED) || c->sub.marks)
+        return;
+    char id[EVENT_ID_LEN + 1], json[48];
+    size_t n = sizeof("{\"ts\":") - 1;
+    if (l->news.horizon > get_cursor(c))
+        set_cursor(c, l->news.horizon); /* nothing up to there was for this one */
+    event_id(id, l->log->epoch, get_cursor(c));
+    memcpy(json, "{\"ts\":", n);
+    n += text_put_u64(json + n, clock_wall(l->clock));
+    json[n++] = '}';
+    buf_clear(&l->scratch);
+    event_put(&l->scratch, conn_is_chunked(c), "__heartbeat", span_of(id), (struct span){json, n}, 0);
+    struct iovec iov = {l->scratch.data, l->scratch.len};
+    ssize_t sent = l->scratch.failed ? -1 : send_some(l, c, &iov, 1, l->scratch.len);
+    if (sent < 0)
+        return;
+    stats_add(&l->stats.heartbeats, 1);
+    struct conn_io *io = (size_t)sent < l->scratch.len ? conn_buffers(l, c) : NULL;
+    if (io)
+        buf_append(&io->out, l->scratch.data + sent, l->scratch.len - (size_t)sent);
+    else if ((size_t)sent < l->scratch.len)
+        conn_close(l, c, CLOSE_ERROR, true); /* half a heartbeat cannot be taken back */
+}

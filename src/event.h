@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * event - the only place where the text of Server-Sent Events is written (WHATWG HTML section 9.2.5).
+ *
+ * A published event is encoded once, with the HTTP/1.1 chunk frame around it (RFC 9112 section 7.1), into one
+ * allocation that is immutable and reference counted from then on:
+ *
+ *     b7\r\n                            frame: what an HTTP/1.1 connection is sent is the whole
+ *     id: 1h7ac9...-00000000q3\n        body: what HTTP/1.0 (and, later, HTTP/2) is sent
+ *     event: notification\n
+ *     data: {"message":"Hello!"}\n\n
+ *     \r\n
+ *
+ * References may be taken and dropped on any thread; everything else belongs to the maker until the event is
+ * published.
+ */
+#ifndef EVENT_H
+#define EVENT_H
+
+#include "buf.h"
+#include "text.h"
+
+#include <stdatomic.h>
+
+/* An id is EPOCH '-' SEQUENCE, both Crockford base 32 of fixed width: ids sort as text in the order in which
+ * they were published, also across restarts (the epoch begins with the time), and need no CORS preflight. */
+#define EVENT_EPOCH_LEN 11
+#define EVENT_SEQ_LEN   10
+#define EVENT_ID_LEN    (EVENT_EPOCH_LEN + 1 + EVENT_SEQ_LEN)
+
+struct channel;
+
+struct event {
+    atomic_uint refs;
+    uint32_t size;  /* of the whole frame */
+    uint32_t start; /* of the frame in bytes[] (the chunk size has no fixed width) */
+    uint32_t body;  /* of the SSE text in bytes[] */
+    uint32_t data;  /* of the payload in bytes[] */
+    uint32_t data_len;
+    uint16_t name; /* of the event name in bytes[] */
+    uint16_t name_len;
+    bool kept;               /* may be replayed from history (not ttl 0) */
+    uint64_t seq;            /* 0 until it is published */
+    uint64_t ts;             /* wall clock, ms */
+    uint64_t expires;        /* monotonic ms; UINT64_MAX = never. Not replayed afterwards */
+    struct channel *channel; /* log's, while it is in the log */
+    struct event *older;     /* log's queue by age */
+    struct event *newer;
+    char bytes[];
+};
+
+/* A new event with one reference, the caller's. payload is any text of JSON; it is checked and compacted into
+ * place. NULL: *error has what == NULL when memory was short, else what is wrong with the payload. */
+struct json_error;
+struct event *event_create(struct span name, struct span payload, struct json_error *error);
+
+/* Writes its number into the text. Once, before anybody else can see the event; no allocation, no failure. */
+void event_stamp(struct event *e, const char *epoch, uint64_t seq, uint64_t ts);
+
+void event_ref(struct event *e);
+void event_unref(struct event *e); /* NULL is fine */
+
+/* Bytes to send: with the chunk frame, or the text alone. */
+struct span event_frame(const struct event *e);
+struct span event_text(const struct event *e);
+
+/* Memory that it occupies. */
+size_t event_footprint(const struct event *e);
+
+/* The id of a number. out has room for EVENT_ID_LEN + 1; NUL-ended. */
+void event_id(char *out, const char *epoch, uint64_t seq);
+
+/* Reads an id. False if it is not one that a hub could have written. */
+bool event_parse_id(struct span id, char *epoch, uint64_t *seq);
+
+/* ---- what a hub says on its own, appended to a buffer; chunked puts the frame around it ---- */
+
+/* `:ok` and `retry:`, the first bytes of a stream. */
+void event_put_hello(struct buf *out, bool chunked, uint32_t retry_ms);
+
+/* A named event with an optional id (p = NULL: none) and a payload of compact JSON; a retry_ms > 0 is told
+ * before it. */
+void event_put(struct buf *out, bool chunked, const char *name, struct span id, struct span json,
+               uint32_t retry_ms);
+
+/* `retry:` alone: come back after this many milliseconds. */
+void event_put_retry(struct buf *out, bool chunked, uint32_t retry_ms);
+
+/* The end of a chunked body; nothing if not chunked. */
+void event_put_end(struct buf *out, bool chunked);
+
+#endif

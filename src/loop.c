@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * loop - see loop.h.
+ */
+#include "loop.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* More than any descriptor table; the ceiling that counts is config.max_connections. */
+#define CONNS_MAX (1u << 26)
+
+int loop_init(struct loop *l, uint32_t index, struct io *io, const struct clock *clock,
+              struct registry *registry, const struct tidings_config *config)
+{
+    memset(l, 0, sizeof(*l));
+    l->index = index;
+    l->io = io;
+    l->clock = clock;
+    l->log = registry->log;
+    l->registry = registry;
+    l->config = *config;
+    l->report = (struct report){.log = config->log, .user = config->user};
+    l->listed = SLAB_NONE;
+    l->started = clock_mono(clock);
+    agents_init(&l->agents);
+    buf_init(&l->scratch, 4096);
+    slab_init(&l->conns, 128, CONNS_MAX);
+    l->read_buffer = malloc(LOOP_READ_BUFFER);
+    l->flat = malloc(LOOP_FLAT_BUFFER);
+    if (!l->read_buffer || !l->flat || rng_secret(&l->rng, sizeof(l->rng)) < 0) {
+        loop_finish(l);
+        return -1;
+    }
+    return 0;
+}
+
+void loop_finish(struct loop *l)
+{
+    log_pull_finish(&l->batch.pull);
+    slab_finish(&l->conns);
+    agents_finish(&l->agents);
+    free(l->read_buffer);
+    free(l->flat);
+    buf_finish(&l->scratch);
+    l->read_buffer = l->flat = NULL;
+}
+
+void loop_update_time(struct loop *l)
+{
+    l->now = clock_mono(l->clock) - l->started;
+}
+
+void loop_wake(struct loop *l)
+{
+    if (atomic_exchange_explicit(&l->sleeping, false, memory_order_seq_cst))
+        l->io->ops->wake(l->io);
+}

@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * loop - what one event loop has in its hands: its io, its connections, its time, its counters. One thread
+ * owns all of it. The rooms of this floor (conn, deliver, worker) are the verbs, this is the noun.
+ */
+#ifndef LOOP_H
+#define LOOP_H
+
+#include "agents.h"
+#include "clock.h"
+#include "io.h"
+#include "registry.h"
+#include "report.h"
+#include "rng.h"
+#include "slab.h"
+#include "stats.h"
+#include "tidings.h"
+
+#define LOOP_READ_BUFFER (64 * 1024)
+#define LOOP_FLAT_BUFFER (64 * 1024)
+
+struct conn;
+struct loop;
+struct exchange;
+struct h1_error;
+enum close_cause;
+
+/* What the floor above is asked, given at construction. All run on the loop's thread. */
+struct loop_handler {
+    /* The head is complete. Answer at once, or return true to be called again with the whole body. */
+    bool (*on_head)(void *user, struct exchange *x);
+    /* The request is complete. It must be answered, or become a stream, before this returns. */
+    void (*on_request)(void *user, struct exchange *x);
+    /* Not HTTP, too large or too slow: answer it. x->head may be NULL. */
+    void (*on_bad)(void *user, struct exchange *x, const struct h1_error *error);
+    /* A stream has ended. */
+    void (*on_stream_end)(void *user, struct conn *c, enum close_cause cause);
+    /* About four times a second. */
+    void (*on_tick)(void *user, struct loop *loop);
+};
+
+/* Events that many connections are about to be sent: pulled once, sent to all whose cursor fits. */
+struct batch {
+    struct pull pull;
+    uint64_t first; /* number of the first event; 0: the batch is empty */
+    unsigned uses;
+    bool flattened; /* copied into loop->flat, so that one plain send() takes all */
+};
+
+struct loop {
+    uint32_t index;
+    struct io *io;
+    const struct clock *clock;
+    struct log *log;
+    struct registry *registry;
+    const struct loop_handler *handler;
+    void *user;
+    struct report report;
+
+    struct tidings_config config; /* a copy; replaced between turns */
+    struct stats stats;
+    struct rng rng;
+
+    uint64_t started;  /* monotonic ms */
+    uint64_t now;      /* ms since `started`, read once a turn */
+    uint64_t next_tick;
+    bool draining;
+
+    struct slab conns;
+    struct agents agents;
+    uint32_t next_gen;
+    uint32_t listed;  /* first connection of the list that is looked at before sleeping; SLAB_NONE: empty */
+    uint32_t sweep;   /* where the sweep over deadlines goes on */
+    uint64_t request_bytes; /* held in request buffers of all connections */
+
+    struct news news;
+    bool news_all; /* broadcasts wait for their walk */
+    struct batch batch;
+
+    const int *listeners;
+    uint32_t listener_count;
+    bool accepting;
+
+    atomic_uint streams; /* sockets that carry, or carried, a stream and are not closed yet */
+
+    atomic_bool sleeping; /* set before wait: others wake it only then */
+    atomic_bool reconfigure;
+
+    char *read_buffer; /* LOOP_READ_BUFFER, shared by all connections while they are read */
+    char *flat;        /* LOOP_FLAT_BUFFER */
+    struct buf scratch; /* for what is built and sent at once */
+};
+
+/* Memory only; 0 or -1. All pointers among the arguments must outlive the loop. */
+int loop_init(struct loop *l, uint32_t index, struct io *io, const struct clock *clock,
+              struct registry *registry, const struct tidings_config *config);
+void loop_finish(struct loop *l);
+
+/* Reads the clock. */
+void loop_update_time(struct loop *l);
+
+/* Any thread: makes the loop look at its news soon. */
+void loop_wake(struct loop *l);
+
+#endif

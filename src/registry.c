@@ -1,0 +1,490 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * registry - see registry.h. Lists are intrusive where there is one per client (a million of them) and arrays
+ * where one is walked for each event (topics). Publishing allocates nothing here but the growth of an inbox,
+ * and when that fails the loop is told to look at everybody instead: news are never lost.
+ *
+ * What this room does not do: it never reads or writes a socket and knows connections only as subs.
+ */
+#include "registry.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct members {
+    struct sub **subs;
+    uint32_t count;
+    uint32_t cap;
+};
+
+void registry_init(struct registry *r, struct log *log, uint32_t loops, void (*wake)(void *, uint32_t),
+                   void *wake_user)
+{
+    memset(r, 0, sizeof(*r));
+    r->log = log;
+    r->loops = loops;
+    r->wake = wake;
+    r->wake_user = wake_user;
+    bans_init(&r->bans, log->seed);
+}
+
+void registry_finish(struct registry *r)
+{
+    for (uint32_t i = 0; i < r->loops; i++)
+        free(r->inboxes[i].channels);
+    registry_changes_free(r->changes);
+    bans_finish(&r->bans);
+}
+
+/* ---- telling the loops ---- */
+
+static uint64_t bit(uint32_t loop)
+{
+    return 1ull << loop;
+}
+
+static bool inbox_push(struct inbox *in, struct channel *c)
+{
+    if (in->count == in->cap) {
+        uint32_t cap = in->cap ? in->cap * 2 : 16;
+        struct channel **channels = realloc(in->channels, cap * sizeof(*channels));
+        if (!channels)
+            return false;
+        in->channels = channels;
+        in->cap = cap;
+    }
+    in->channels[in->count++] = c;
+    return true;
+}
+
+/* Returns the bit of the loop if it had no news before, that is, if it has to be woken. */
+static uint64_t tell(struct registry *r, uint32_t loop, struct channel *c)
+{
+    struct inbox *in = &r->inboxes[loop];
+    if (c == r->log->all)
+        in->all = true;
+    else if (!(c->queued & bit(loop))) {
+        if (inbox_push(in, c))
+            c->queued |= bit(loop);
+        else
+            in->overflow = true;
+    }
+    uint64_t before = atomic_fetch_or_explicit(&r->news, bit(loop), memory_order_acq_rel);
+    return ~before & bit(loop);
+}
+
+static uint64_t tell_client(struct registry *r, struct channel *c)
+{
+    uint64_t loops = 0, wake = 0;
+    for (struct sub *s = c->client.first; s; s = s->next)
+        loops |= bit(s->loop);
+    for (uint32_t i = 0; i < r->loops; i++)
+        if (loops & bit(i))
+            wake |= tell(r, i, c);
+    return wake;
+}
+
+static uint64_t tell_listeners(struct registry *r, struct channel *c)
+{
+    if (c->kind == CHANNEL_CLIENT)
+        return tell_client(r, c);
+    uint64_t wake = 0;
+    for (uint32_t i = 0; i < r->loops; i++) {
+        bool listens = c->kind == CHANNEL_ALL ? r->streams[i] > 0
+                                              : c->topic.loops && c->topic.loops[i].count > 0;
+        if (listens)
+            wake |= tell(r, i, c);
+    }
+    return wake;
+}
+
+void registry_wake(struct registry *r, uint64_t wake_mask, uint32_t self)
+{
+    for (uint32_t i = 0; wake_mask; i++, wake_mask >>= 1)
+        if (wake_mask & 1 && i != self)
+            r->wake(r->wake_user, i);
+}
+
+struct news registry_take(struct registry *r, uint32_t loop, void (*mark)(void *user, struct sub *s),
+                          void *user)
+{
+    struct inbox *in = &r->inboxes[loop];
+    log_lock(r->log);
+    atomic_fetch_and_explicit(&r->news, ~bit(loop), memory_order_acq_rel);
+    for (uint32_t i = 0; i < in->count; i++) {
+        struct channel *c = in->channels[i];
+        c->queued &= ~bit(loop);
+        if (c->kind == CHANNEL_CLIENT) {
+            for (struct sub *s = c->client.first; s; s = s->next)
+                if (s->loop == loop)
+                    mark(user, s);
+        } else if (c->topic.loops) {
+            for (uint32_t k = 0; k < c->topic.loops[loop].count; k++)
+                mark(user, c->topic.loops[loop].subs[k]);
+        }
+        log_release(r->log, c);
+    }
+    in->count = 0;
+    struct news news = {.horizon = r->log->seq, .all = in->all, .overflow = in->overflow};
+    in->all = in->overflow = false;
+    log_unlock(r->log);
+    return news;
+}
+
+int registry_publish(struct registry *r, enum channel_kind kind, struct span key, struct event *e,
+                     uint64_t ttl_ms, uint32_t self, uint64_t *connections)
+{
+    struct log *log = r->log;
+    uint64_t wake = 0;
+    int rc = 0;
+    log_lock(log);
+    struct channel *c = kind == CHANNEL_ALL     ? log->all
+                        : kind == CHANNEL_ADMIN ? log->admin
+                                                : log_find(log, kind, key);
+    *connections = !c ? 0 : kind == CHANNEL_ALL ? r->connections : c->subs;
+    if (*connections == 0)
+        log_number(log, e); /* nobody is there to read it */
+    else if ((rc = log_append(log, c, e, ttl_ms)) == 0)
+        wake = tell_listeners(r, c);
+    log_unlock(log);
+    registry_wake(r, wake, self);
+    return rc;
+}
+
+/* ---- topics ---- */
+
+static bool members_add(struct registry *r, struct sub *s, uint32_t at)
+{
+    struct channel *c = s->topics->at[at].channel;
+    if (!c->topic.loops)
+        c->topic.loops = calloc(r->loops, sizeof(*c->topic.loops));
+    if (!c->topic.loops)
+        return false;
+    struct members *m = &c->topic.loops[s->loop];
+    if (m->count == m->cap) {
+        uint32_t cap = m->cap ? m->cap * 2 : 4;
+        struct sub **subs = realloc(m->subs, cap * sizeof(struct sub *));
+        if (!subs)
+            return false;
+        m->subs = subs;
+        m->cap = cap;
+    }
+    s->topics->at[at].index = m->count;
+    m->subs[m->count++] = s;
+    c->subs++;
+    r->topics_listened++;
+    return true;
+}
+
+static uint32_t *index_in(struct sub *s, const struct channel *c)
+{
+    uint32_t i = 0;
+    while (s->topics->at[i].channel != c)
+        i++;
+    return &s->topics->at[i].index;
+}
+
+static void members_remove(struct registry *r, struct sub *s, uint32_t at)
+{
+    struct channel *c = s->topics->at[at].channel;
+    struct members *m = &c->topic.loops[s->loop];
+    struct sub *last = m->subs[--m->count];
+    *index_in(last, c) = s->topics->at[at].index;
+    m->subs[s->topics->at[at].index] = last;
+    if (m->count == 0) {
+        free(m->subs);
+        *m = (struct members){0};
+    }
+    c->subs--;
+    r->topics_listened--;
+}
+
+static void leave_topics(struct registry *r, struct sub *s)
+{
+    if (!s->topics)
+        return;
+    for (uint32_t i = 0; i < s->topics->count; i++) {
+        members_remove(r, s, i);
+        log_retire(r->log, s->topics->at[i].channel);
+    }
+    free(s->topics);
+    s->topics = NULL;
+}
+
+static bool has_topic(const struct sub_topics *t, const struct channel *c)
+{
+    for (uint32_t i = 0; i < t->count; i++)
+        if (t->at[i].channel == c)
+            return true;
+    return false;
+}
+
+static bool join_topic(struct registry *r, struct sub *s, struct channel *c)
+{
+    if (!c)
+        return false;
+    if (has_topic(s->topics, c))
+        return true;
+    s->topics->at[s->topics->count].channel = c;
+    if (!members_add(r, s, s->topics->count)) {
+        log_retire(r->log, c);
+        return false;
+    }
+    s->topics->count++;
+    return true;
+}
+
+static bool join_topics(struct registry *r, struct sub *s, const struct join *join)
+{
+    uint32_t wanted = join->client_id.p ? join->topic_count : 1;
+    if (wanted == 0)
+        return true;
+    s->topics = calloc(1, sizeof(*s->topics) + wanted * sizeof(s->topics->at[0]));
+    if (!s->topics)
+        return false;
+    bool ok = true;
+    if (!join->client_id.p)
+        ok = join_topic(r, s, r->log->admin);
+    else
+        for (uint32_t i = 0; ok && i < wanted; i++)
+            ok = join_topic(r, s, log_open(r->log, CHANNEL_TOPIC, join->topics[i]));
+    if (!ok)
+        leave_topics(r, s);
+    return ok;
+}
+
+/* ---- what dashboards are told ---- */
+
+static void note_change(struct registry *r, const struct channel *c)
+{
+    struct changes *ch = r->changes;
+    if (!ch || ch->truncated)
+        return;
+    for (uint32_t i = 0; i < ch->count; i++)
+        if (ch->keys[i].len == c->key_len && memcmp(ch->keys[i].p, c->key, c->key_len) == 0)
+            return;
+    char *copy = ch->count < REGISTRY_CHANGES_MAX ? malloc(c->key_len) : NULL;
+    if (!copy) {
+        ch->truncated = true;
+        return;
+    }
+    memcpy(copy, c->key, c->key_len);
+    ch->keys[ch->count++] = (struct span){copy, c->key_len};
+}
+
+struct changes *registry_take_changes(struct registry *r)
+{
+    struct changes *taken = r->changes;
+    if (r->dashboards == 0) {
+        r->changes = NULL;
+        registry_changes_free(taken);
+        return NULL;
+    }
+    if (taken && taken->count == 0 && !taken->truncated)
+        return NULL;
+    struct changes *fresh = calloc(1, sizeof(*fresh));
+    if (!fresh)
+        return NULL;
+    r->changes = fresh;
+    return taken;
+}
+
+void registry_changes_free(struct changes *c)
+{
+    for (uint32_t i = 0; c && i < c->count; i++)
+        free((void *)(uintptr_t)c->keys[i].p);
+    free(c);
+}
+
+/* ---- joining and leaving ---- */
+
+static void link_present(struct registry *r, struct channel *c)
+{
+    c->client.newer = NULL;
+    c->client.older = r->newest;
+    *(r->newest ? &r->newest->client.newer : &r->oldest) = c;
+    r->newest = c;
+    c->arrival = ++r->arrivals;
+    r->clients++;
+}
+
+static void unlink_present(struct registry *r, struct channel *c)
+{
+    *(c->client.older ? &c->client.older->client.newer : &r->oldest) = c->client.newer;
+    *(c->client.newer ? &c->client.newer->client.older : &r->newest) = c->client.older;
+    r->clients--;
+}
+
+static void set_label(struct channel *c, struct span name)
+{
+    if (name.len == 0 || (c->label && span_eq(span_of(c->label), name)))
+        return;
+    char *label = malloc(name.len + 1); /* without memory the client keeps the name it had */
+    if (!label)
+        return;
+    memcpy(label, name.p, name.len);
+    label[name.len] = '\0';
+    free(c->label);
+    c->label = label;
+}
+
+static void link_client(struct registry *r, struct sub *s, struct channel *c)
+{
+    s->client = c;
+    s->prev = NULL;
+    s->next = c->client.first;
+    if (s->next)
+        s->next->prev = s;
+    c->client.first = s;
+    if (c->subs++ == 0)
+        link_present(r, c);
+    r->connections++;
+    r->streams[s->loop]++;
+    note_change(r, c);
+}
+
+static void unlink_client(struct registry *r, struct sub *s)
+{
+    struct channel *c = s->client;
+    *(s->prev ? &s->prev->next : &c->client.first) = s->next;
+    if (s->next)
+        s->next->prev = s->prev;
+    s->client = NULL;
+    r->connections--;
+    r->streams[s->loop]--;
+    note_change(r, c);
+    if (--c->subs > 0)
+        return;
+    unlink_present(r, c);
+    free(c->label);
+    c->label = NULL;
+    log_retire(r->log, c);
+}
+
+static enum join_result admit(struct registry *r, const struct join *join, const struct channel *c)
+{
+    if (bans_has(&r->bans, join->client_id, clock_mono(r->log->clock)))
+        return JOIN_BANNED;
+    if (r->max_connections && r->connections + r->dashboards >= r->max_connections)
+        return JOIN_HUB_FULL;
+    if (r->max_per_client && c && c->subs >= r->max_per_client)
+        return JOIN_CLIENT_FULL;
+    return JOIN_OK;
+}
+
+static enum join_result join_client(struct registry *r, struct sub *s, const struct join *join)
+{
+    enum join_result rc = admit(r, join, log_find(r->log, CHANNEL_CLIENT, join->client_id));
+    if (rc != JOIN_OK)
+        return rc;
+    struct channel *c = log_open(r->log, CHANNEL_CLIENT, join->client_id);
+    if (!c)
+        return JOIN_NO_MEMORY;
+    if (!join_topics(r, s, join)) {
+        log_release(r->log, c);
+        return JOIN_NO_MEMORY;
+    }
+    link_client(r, s, c);
+    set_label(c, join->name);
+    return JOIN_OK;
+}
+
+static enum join_result join_dashboard(struct registry *r, struct sub *s, const struct join *join)
+{
+    if (r->max_connections && r->connections + r->dashboards >= r->max_connections)
+        return JOIN_HUB_FULL;
+    if (!r->changes)
+        r->changes = calloc(1, sizeof(*r->changes));
+    if (!r->changes || !join_topics(r, s, join))
+        return JOIN_NO_MEMORY;
+    r->dashboards++;
+    return JOIN_OK;
+}
+
+enum join_result registry_join(struct registry *r, struct sub *s, const struct join *join)
+{
+    log_lock(r->log);
+    enum join_result rc = join->client_id.p ? join_client(r, s, join) : join_dashboard(r, s, join);
+    if (rc == JOIN_OK) {
+        s->joined = true;
+        s->kick = false;
+        s->marks = 0;
+        atomic_store_explicit(&s->cursor, r->log->seq, memory_order_relaxed);
+    }
+    log_unlock(r->log);
+    return rc;
+}
+
+void registry_leave(struct registry *r, struct sub *s)
+{
+    log_lock(r->log);
+    if (s->joined) {
+        leave_topics(r, s);
+        if (s->client)
+            unlink_client(r, s);
+        else
+            r->dashboards--;
+        s->joined = false;
+    }
+    log_unlock(r->log);
+}
+
+unsigned registry_channels(const struct registry *r, const struct sub *s, struct channel **out)
+{
+    unsigned n = 0;
+    if (s->client) {
+        out[n++] = r->log->all;
+        out[n++] = s->client;
+    }
+    for (uint32_t i = 0; s->topics && i < s->topics->count; i++)
+        out[n++] = s->topics->at[i].channel;
+    return n;
+}
+
+/* ---- lists ---- */
+
+struct channel *registry_next_client(struct registry *r, struct channel *after)
+{
+    return after ? after->client.older : r->newest;
+}
+
+void registry_connection_id(const struct sub *s, char *out)
+{
+    uint64_t place = (uint64_t)s->loop << 58 | (uint64_t)(s->slot & 0x3ffffff) << 32 | s->gen;
+    text_put_base32(out, s->client ? s->client->hash : 0, 7);
+    text_put_base32(out + 7, place, 13);
+    out[CONNECTION_ID_LEN] = '\0';
+}
+
+struct sub *registry_find_connection(struct registry *r, struct span connection_id)
+{
+    uint64_t hash;
+    char id[CONNECTION_ID_LEN + 1];
+    if (connection_id.len != CONNECTION_ID_LEN || !text_base32(connection_id.p, 7, &hash) || hash > UINT32_MAX)
+        return NULL;
+    for (struct channel *c = log_chain(r->log, (uint32_t)hash); c; c = c->bucket) {
+        if (c->hash != hash || c->kind != CHANNEL_CLIENT)
+            continue;
+        for (struct sub *s = c->client.first; s; s = s->next) {
+            registry_connection_id(s, id);
+            if (memcmp(id, connection_id.p, CONNECTION_ID_LEN) == 0)
+                return s;
+        }
+    }
+    return NULL;
+}
+
+uint32_t registry_kick_sub(struct registry *r, struct sub *s, uint64_t *wake_mask)
+{
+    s->kick = true;
+    *wake_mask |= tell(r, s->loop, s->client);
+    return 1;
+}
+
+uint32_t registry_kick_client(struct registry *r, struct channel *client, uint64_t *wake_mask)
+{
+    uint32_t n = 0;
+    for (struct sub *s = client->client.first; s; s = s->next)
+        n += registry_kick_sub(r, s, wake_mask);
+    return n;
+}
