@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * remote - which hub a client command speaks to, and as whom: --url, --key, --token and the environment.
+ */
+#ifndef REMOTE_H
+#define REMOTE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "httpc.h"
+#include "options.h"
+
+#define REMOTE_SECRET_MAX 4096
+#define REMOTE_TIMEOUT    10000 /* ms that a hub may take to connect or to go on with an answer */
+
+struct remote {
+    const char *url_text, *key, *token; /* as given; NULL = ask the environment */
+    struct httpc_url url;
+    char headers[REMOTE_SECRET_MAX + 64]; /* "Authorization: Bearer …" CRLF, or "" */
+};
+
+/* Rows for the option table of a command whose struct holds a struct remote as `remote`. */
+#define REMOTE_OPTIONS(type)                                                                                 \
+    {.name = "url",                                                                                          \
+     .kind = OPTION_TEXT,                                                                                    \
+     .offset = offsetof(type, remote.url_text),                                                              \
+     .form = "URL",                                                                                          \
+     .help = "the hub: http://HOST:PORT or unix:PATH (TIDINGS_URL) [http://127.0.0.1:3000]"},                \
+        {.name = "key",                                                                                      \
+         .kind = OPTION_TEXT,                                                                                \
+         .offset = offsetof(type, remote.key),                                                               \
+         .form = "KEY",                                                                                      \
+         .help = "publish or admin key; better in TIDINGS_KEY, where other users cannot see it"},            \
+    {                                                                                                        \
+        .name = "token", .kind = OPTION_TEXT, .offset = offsetof(type, remote.token), .form = "TOKEN",       \
+        .help = "JSON Web Token; better in TIDINGS_TOKEN"                                                    \
+    }
+
+/* Reads URL and secret from options and environment; false after one line that says what is wrong. */
+bool remote_resolve(struct remote *remote, const struct option_table *table);
+
+#endif
