@@ -1,5 +1,7 @@
 import { type FormEvent, type RefObject, useState } from "react";
+import { flushSync } from "react-dom";
 import { GUIDE_EVENTS } from "../lib/names";
+import { focusFirstInvalid } from "../ui/focus-invalid";
 import { Field } from "../ui/Field";
 import { Answer } from "./Answer";
 import type { ListedClient } from "./clients-store";
@@ -24,9 +26,10 @@ export function SendNotification({ draft, onChange, sender, formRef, suggestions
   const submit = (event: FormEvent) => {
     event.preventDefault();
     const sound = Object.values(problems).every((wrong) => wrong === null);
-    setTried(!sound);
-    if (sound && !sender.sending) sender.send(draft);
-    else requestAnimationFrame(() => formRef.current?.querySelector<HTMLElement>('[aria-invalid="true"]')?.focus());
+    // Drawn at once, so that the field that is wrong is marked before it is looked for.
+    flushSync(() => setTried(!sound));
+    if (!sound) focusFirstInvalid(formRef.current);
+    else if (!sender.sending) sender.send(draft);
   };
 
   return (

@@ -1,5 +1,7 @@
 import { type FormEvent, useRef, useState } from "react";
+import { flushSync } from "react-dom";
 import type { SourceState } from "../lib/event-source";
+import { focusFirstInvalid } from "../ui/focus-invalid";
 import { Field } from "../ui/Field";
 import { StateBadge } from "../ui/StateBadge";
 import { type Join, checkJoin } from "./join";
@@ -21,9 +23,10 @@ export function JoinForm({ first, state, onJoin }: JoinFormProps) {
 
   const submit = (event: FormEvent) => {
     event.preventDefault();
-    setTried(true);
+    // Drawn at once, so that the field that is wrong is marked before it is looked for.
+    flushSync(() => setTried(true));
     if (problems.name === null && problems.clientId === null && problems.topics === null) onJoin(join);
-    else requestAnimationFrame(() => form.current?.querySelector<HTMLElement>('[aria-invalid="true"]')?.focus());
+    else focusFirstInvalid(form.current);
   };
 
   return (

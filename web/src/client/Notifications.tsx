@@ -16,11 +16,13 @@ export function Notifications({ inbox }: { inbox: Inbox }) {
         </div>
       </div>
       {notifications.length === 0 && <p className="empty">Nothing yet. Send something from the Admin page.</p>}
-      <ol className="notifications" role="log" aria-live="polite" aria-relevant="additions" aria-labelledby="notifications">
-        {notifications.map((notification) => (
-          <NotificationItem key={notification.key} notification={notification} />
-        ))}
-      </ol>
+      <div role="log" aria-live="polite" aria-relevant="additions" aria-labelledby="notifications">
+        <ol className="notifications">
+          {notifications.map((notification) => (
+            <NotificationItem key={notification.key} notification={notification} />
+          ))}
+        </ol>
+      </div>
     </section>
   );
 }
