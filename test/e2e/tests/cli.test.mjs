@@ -1,0 +1,236 @@
+// The other commands of the binary, against a running hub.
+
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { after, before, describe, test } from "node:test";
+import { BIN, Hub, cleanEnv, freePort, runTidings } from "../lib/hub.mjs";
+import { within } from "../lib/wait.mjs";
+
+const parsed = (data) => (typeof data === "string" ? JSON.parse(data) : data);
+
+/** `tidings subscribe` as a process: its lines as they come. */
+class Subscriber {
+  constructor(t, hub, args) {
+    this.child = spawn(BIN, ["subscribe", "--url", hub.url, ...args], { env: cleanEnv(), stdio: ["ignore", "pipe", "pipe"] });
+    this.out = "";
+    this.err = "";
+    this.child.stdout.setEncoding("utf8").on("data", (text) => (this.out += text));
+    this.child.stderr.setEncoding("utf8").on("data", (text) => (this.err += text));
+    this.exit = new Promise((resolve) => this.child.once("close", resolve));
+    t.after(async () => {
+      this.child.kill("SIGKILL");
+      await this.exit;
+    });
+  }
+
+  get lines() {
+    return this.out.trimEnd().split("\n").filter(Boolean).map((line) => JSON.parse(line));
+  }
+
+  async ended() {
+    const code = await within(this.exit, () => `the subscriber to end; ${this.out} ${this.err}`);
+    return { code, lines: this.lines };
+  }
+}
+
+describe("tidings version", () => {
+  test("prints the version", async () => {
+    const { code, stdout } = await runTidings(["version"]);
+    assert.equal(code, 0);
+    assert.match(stdout, /\b\d+\.\d+\.\d+/);
+  });
+
+  test("is the version that the API document has", async (t) => {
+    const hub = await Hub.started(t);
+    const { stdout } = await runTidings(["version"]);
+    const { info } = (await hub.get("/openapi.json")).json;
+    assert.ok(stdout.includes(info.version), `${stdout} ${info.version}`);
+  });
+});
+
+describe("tidings publish", () => {
+  const hub = new Hub();
+  before(() => hub.start());
+  after(() => hub.stop());
+  const publish = (args, options) => runTidings(["publish", "--url", hub.url, ...args], options);
+
+  test("--client prints the hub's answer and is 0", async (t) => {
+    const stream = await hub.subscribe(t, "user-123");
+    const { code, stdout, stderr } = await publish(["--client", "user-123", '{"message": "Hello!"}']);
+    assert.equal(code, 0, stderr);
+    const answer = JSON.parse(stdout);
+    assert.equal(answer.ok, true);
+    assert.equal(answer.connections, 1);
+    assert.equal((await stream.next("notification")).data, '{"message":"Hello!"}');
+  });
+
+  test("--event names the event", async (t) => {
+    const stream = await hub.subscribe(t, "named");
+    assert.equal((await publish(["--client", "named", "--event", "job-completed", "1"])).code, 0);
+    await stream.next("job-completed");
+  });
+
+  test("--topic and --broadcast choose the target", async (t) => {
+    const stream = await hub.subscribe(t, "listener", { query: "topic=news" });
+    assert.equal((await publish(["--topic", "news", '"t"'])).code, 0);
+    assert.equal((await publish(["--broadcast", '"b"'])).code, 0);
+    assert.equal((await stream.next("notification")).data, '"t"');
+    assert.equal((await stream.next("notification")).data, '"b"');
+  });
+
+  test("- reads the payload from standard input", async (t) => {
+    const stream = await hub.subscribe(t, "piped");
+    const { code } = await publish(["--client", "piped", "-"], { input: '{"from": "stdin", "n": 12345678901234567890}\n' });
+    assert.equal(code, 0);
+    assert.equal((await stream.next("notification")).data, '{"from":"stdin","n":12345678901234567890}');
+  });
+
+  test("keeps a client id with quotes and UTF-8", async (t) => {
+    const stream = await hub.subscribe(t, "\"ü🎉\\");
+    assert.equal((await publish(["--client", "\"ü🎉\\", "1"])).code, 0);
+    await stream.next("notification");
+  });
+
+  test("an absent client is accepted: 0, and sent is false", async () => {
+    const { code, stdout } = await publish(["--client", "absent", "1"]);
+    assert.equal(code, 0);
+    assert.equal(JSON.parse(stdout).sent, false);
+  });
+
+  test("what the hub refuses is not 0, and says why", async () => {
+    const { code, stdout, stderr } = await publish(["--client", "c", "--event", "__reserved", "1"]);
+    assert.equal(code, 1);
+    assert.match(stdout + stderr, /event/);
+  });
+
+  test("broken JSON is not 0", async () => {
+    assert.notEqual((await publish(["--client", "c", "{broken"])).code, 0);
+  });
+
+  for (const [what, args] of [
+    ["no target", ["1"]],
+    ["two targets", ["--client", "c", "--topic", "t", "1"]],
+    ["no payload", ["--client", "c"]],
+    ["an unknown flag", ["--clint", "c", "1"]],
+  ]) {
+    test(`${what} is a usage error: 2`, async () => assert.equal((await publish(args)).code, 2));
+  }
+
+  test("TIDINGS_URL names the hub", async () => {
+    const { code, stdout } = await runTidings(["publish", "--client", "c", "1"], { env: { TIDINGS_URL: hub.url } });
+    assert.equal(code, 0);
+    assert.equal(JSON.parse(stdout).ok, true);
+  });
+
+  test("no hub there is exit code 1 and says where", async () => {
+    const port = await freePort();
+    const { code, stderr } = await runTidings(["publish", "--url", `http://127.0.0.1:${port}`, "--client", "c", "1"]);
+    assert.equal(code, 1);
+    assert.match(stderr, new RegExp(String(port)));
+  });
+});
+
+describe("tidings subscribe", () => {
+  const hub = new Hub();
+  before(() => hub.start());
+  after(() => hub.stop());
+
+  test("prints events as JSON lines and ends after --count", async (t) => {
+    const subscriber = new Subscriber(t, hub, ["--count", "2", "cli-user"]);
+    await hub.totals(1, 1);
+    const ids = [];
+    for (const payload of [{ n: 1 }, { n: 2 }, { n: 3 }]) ids.push((await hub.publish({ clientId: "cli-user", event: "x", payload })).id);
+    const { code, lines } = await subscriber.ended();
+    assert.equal(code, 0, subscriber.err);
+    assert.deepEqual(lines.map(({ id, event, data }) => [id, event, parsed(data)]), [[ids[0], "x", { n: 1 }], [ids[1], "x", { n: 2 }]]);
+    for (const line of lines) assert.deepEqual(Object.keys(line), ["id", "event", "data"]);
+    await hub.totals(0, 0);
+  });
+
+  test("--all prints system events too", async (t) => {
+    const subscriber = new Subscriber(t, hub, ["--all", "--count", "1", "cli-all"]);
+    const { code, lines } = await subscriber.ended();
+    assert.equal(code, 0);
+    assert.equal(lines[0].event, "__connected");
+    assert.equal(parsed(lines[0].data).clientId, "cli-all");
+    await hub.totals(0, 0);
+  });
+
+  test("--topic is repeatable", async (t) => {
+    const subscriber = new Subscriber(t, hub, ["--topic", "red", "--topic", "b l+ü", "--count", "2", "cli-topics"]);
+    await hub.totals(1, 1);
+    await hub.publish({ topic: "red", event: "x", payload: 1 });
+    await hub.publish({ topic: "b l+ü", event: "x", payload: 2 });
+    const { lines } = await subscriber.ended();
+    assert.deepEqual(lines.map(({ data }) => parsed(data)), [1, 2]);
+    await hub.totals(0, 0);
+  });
+
+  test("prints each event at once, also into a pipe", async (t) => {
+    const subscriber = new Subscriber(t, hub, ["cli-live"]);
+    await hub.totals(1, 1);
+    await hub.publish({ clientId: "cli-live", event: "x", payload: 1 });
+    await within(new Promise((resolve) => {
+      if (subscriber.out.includes("\n")) resolve();
+      subscriber.child.stdout.on("data", () => subscriber.out.includes("\n") && resolve());
+    }), "a line");
+    subscriber.child.kill("SIGTERM");
+    await subscriber.exit;
+    await hub.totals(0, 0);
+  });
+
+  test("without a client id is a usage error: 2", async () => {
+    assert.equal((await runTidings(["subscribe", "--url", hub.url])).code, 2);
+  });
+});
+
+describe("tidings clients", () => {
+  test("lists who is connected", async (t) => {
+    const hub = await Hub.started(t);
+    await hub.subscribe(t, "user-one", { query: "name=Ada" });
+    await hub.subscribe(t, "user-two");
+    const { code, stdout } = await runTidings(["clients", "--url", hub.url]);
+    assert.equal(code, 0);
+    for (const text of ["user-one", "user-two", "Ada"]) assert.ok(stdout.includes(text), stdout);
+  });
+
+  test("--json prints them as JSON", async (t) => {
+    const hub = await Hub.started(t);
+    await hub.subscribeAll(t, ["user-one", "user-two"]);
+    const { code, stdout } = await runTidings(["clients", "--json", "--url", hub.url]);
+    assert.equal(code, 0);
+    const lines = stdout.trimEnd().split("\n");
+    const value = lines.length > 1 && !stdout.trimStart().startsWith("[") ? tryLines(lines, stdout) : JSON.parse(stdout);
+    const rows = Array.isArray(value) ? value : value.clients;
+    assert.deepEqual(rows.map(({ clientId }) => clientId).sort(), ["user-one", "user-two"]);
+  });
+
+  function tryLines(lines, stdout) {
+    try {
+      return JSON.parse(stdout);
+    } catch {
+      return lines.map((line) => JSON.parse(line));
+    }
+  }
+
+  test("lists all of them, over more than one page", async (t) => {
+    const hub = await Hub.started(t);
+    const ids = Array.from({ length: 250 }, (_, n) => `crowd-${n}`);
+    await hub.subscribeAll(t, ids);
+    const { stdout } = await runTidings(["clients", "--url", hub.url]);
+    for (const id of ids) assert.match(stdout, new RegExp(`\\b${id}\\b`));
+  });
+
+  test("control characters of a name do not reach the terminal", async (t) => {
+    const hub = await Hub.started(t);
+    await hub.stream(t, "/api/sse/subscribe/tty?name=%1B%5B31mred");
+    const { stdout } = await runTidings(["clients", "--url", hub.url]);
+    assert.doesNotMatch(stdout, /\u001b/);
+  });
+});
+
+test("tidings --help lists the commands", async () => {
+  const { code, stdout } = await runTidings(["--help"]);
+  assert.equal(code, 0);
+  for (const command of ["serve", "publish", "subscribe", "clients", "bench", "version"]) assert.match(stdout, new RegExp(`\\b${command}\\b`));
+});

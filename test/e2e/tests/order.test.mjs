@@ -1,0 +1,113 @@
+// Each subscriber gets each event once and in order.
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { Hub, SMALL } from "../lib/hub.mjs";
+import { RawConnection, requestBytes } from "../lib/raw.mjs";
+import { within } from "../lib/wait.mjs";
+
+/** Reads only `data:` lines of the event "seq", as fast as plain sockets allow. */
+class Counter {
+  static async open(hub, n) {
+    const connection = await RawConnection.open(hub.target);
+    const counter = new Counter(connection);
+    hub.open.add(counter);
+    connection.send(requestBytes("GET", `/api/sse/subscribe/c${n}`, { headers: { Accept: "text/event-stream" }, version: "1.0" }));
+    await connection.until(() => counter.joined || undefined, "__connected");
+    return counter;
+  }
+
+  constructor(connection) {
+    this.connection = connection;
+    this.numbers = [];
+    this.joined = false;
+    this.left = "";
+    this.full = new Promise((resolve) => (this.fill = resolve));
+    connection.on("bytes", (piece) => this.#read(piece));
+  }
+
+  #read(piece) {
+    const text = this.left + piece.toString("latin1");
+    const end = text.lastIndexOf("\n\n") + 2;
+    if (end < 2) return void (this.left = text);
+    this.left = text.slice(end);
+    const whole = text.slice(0, end);
+    if (whole.includes("event: __connected\n")) this.joined = true;
+    for (const [, number] of whole.matchAll(/event: seq\ndata: (\d+)\n/g)) this.numbers.push(Number(number));
+    if (whole.includes("event: end\n")) this.fill();
+  }
+
+  close() {
+    this.connection.close();
+  }
+}
+
+test("subscribers × broadcasts: each gets each once, in order", async (t) => {
+  const subscribers = SMALL ? 200 : 2000;
+  const broadcasts = 50;
+  const hub = await Hub.started(t);
+  const counters = [];
+  while (counters.length < subscribers) {
+    const batch = Array.from({ length: 100 }, (_, n) => Counter.open(hub, counters.length + n));
+    counters.push(...(await Promise.all(batch)));
+  }
+  await hub.totals(subscribers, subscribers);
+  for (let n = 0; n < broadcasts; n++) {
+    const answer = await hub.publish({ broadcast: true, event: "seq", payload: n });
+    assert.equal(answer.connections, subscribers);
+  }
+  await hub.publish({ broadcast: true, event: "end", payload: 0 });
+  await within(Promise.all(counters.map(({ full }) => full)), "every subscriber to get the end", 120_000);
+  const expected = Array.from({ length: broadcasts }, (_, n) => n);
+  for (const { numbers } of counters) assert.deepEqual(numbers, expected);
+  for (const counter of counters) counter.close();
+  await hub.totals(0, 0);
+});
+
+test("events published while others join and leave reach those who stay, once and in order", async (t) => {
+  const hub = await Hub.started(t);
+  const steady = await hub.subscribeAll(t, Array.from({ length: 50 }, (_, n) => `steady-${n}`));
+  let stop = false;
+  const churn = (async () => {
+    for (let n = 0; !stop; n++) {
+      const streams = await hub.subscribeAll(t, Array.from({ length: 10 }, (_, i) => `moving-${n}-${i}`));
+      for (const stream of streams) stream.reset();
+    }
+  })();
+  const total = SMALL ? 50 : 300;
+  for (let n = 0; n < total; n++) await hub.publish({ broadcast: true, event: "seq", payload: n });
+  await Promise.all(steady.map((stream) => stream.next(({ data }) => data === String(total - 1))));
+  stop = true;
+  await churn;
+  for (const stream of steady) {
+    assert.deepEqual(stream.published.map(([, data]) => Number(data)), Array.from({ length: total }, (_, n) => n));
+  }
+});
+
+test("a subscriber that joins in the middle gets an unbroken run up to the end", async (t) => {
+  const hub = await Hub.started(t);
+  const total = SMALL ? 100 : 400;
+  const joining = [];
+  for (let n = 0; n < total; n++) {
+    if (n % 20 === 10) joining.push(hub.subscribe(t, `joiner-${n}`));
+    await hub.publish({ broadcast: true, event: "seq", payload: n });
+  }
+  for (const stream of await Promise.all(joining)) {
+    await hub.publish({ broadcast: true, event: "mark", payload: 0 });
+    await stream.next("mark");
+    const numbers = stream.published.filter(([event]) => event === "seq").map(([, data]) => Number(data));
+    const first = numbers[0] ?? total;
+    assert.deepEqual(numbers, Array.from({ length: total - first }, (_, i) => first + i));
+  }
+});
+
+test("events that come faster than a reader reads arrive all, in order, once it reads", async (t) => {
+  const hub = await Hub.started(t);
+  const stream = await hub.subscribe(t, "slow");
+  stream.connection.socket.pause();
+  const payload = "x".repeat(4000);
+  for (let n = 0; n < 150; n++) await hub.publish({ clientId: "slow", event: "seq", payload: `${n}:${payload}` });
+  stream.connection.socket.resume();
+  await stream.next(({ data }) => data?.startsWith('"149:'));
+  assert.deepEqual(stream.published.map(([, data]) => parseInt(data.slice(1), 10)), Array.from({ length: 150 }, (_, n) => n));
+});
