@@ -117,8 +117,10 @@ bool h1_is_type(struct span content_type, struct span type)
         return false;
     while (content_type.p) {
         struct span value = cut_trimmed(&content_type, ';');
+        struct span name = span_trim(span_split(&value, '='));
 
-        if (!span_eq_nocase(span_trim(span_split(&value, '=')), SPAN("charset")))
+        value = span_trim(value);
+        if (!span_eq_nocase(name, SPAN("charset")))
             continue;
         if (!span_eq_nocase(value, SPAN("utf-8")) && !span_eq_nocase(value, SPAN("\"utf-8\"")))
             return false;
