@@ -4,6 +4,9 @@ import { relative } from "node:path";
 
 const COUNTED = new Set(["tests", "suites", "pass", "fail", "cancelled", "skipped", "todo", "duration_ms"]);
 
+// Failures that only follow from another one.
+const CONSEQUENCES = new Set(["subtestsFailed", "cancelledByParent"]);
+
 function failure(data) {
   const where = data.file ? `${relative(process.cwd(), data.file)}:${data.line ?? "?"}` : "";
   const error = data.details?.error;
@@ -14,7 +17,7 @@ function failure(data) {
 export default async function* report(source) {
   const skipped = [];
   for await (const { type, data } of source) {
-    if (type === "test:fail" && data.details?.error?.failureType !== "subtestsFailed") yield failure(data);
+    if (type === "test:fail" && !CONSEQUENCES.has(data.details?.error?.failureType)) yield failure(data);
     if (type === "test:pass" && data.skip !== undefined) skipped.push(`${data.name}: ${data.skip}`);
     if (type === "test:pass" && data.nesting === 0) {
       yield `ok - ${data.name} (${Math.round(data.details?.duration_ms ?? 0)} ms)\n`;

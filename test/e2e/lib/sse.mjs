@@ -11,7 +11,7 @@ export function parseBlock(text) {
       block.comments.push(line.slice(1));
       continue;
     }
-    const field = /^(id|event|data|retry): ?(.*)$/.exec(line);
+    const field = /^(id|event|data|retry): ?([^]*)$/.exec(line);
     if (!field) throw new Error(`not a line of an event stream: ${JSON.stringify(line)}`);
     const [, name, value] = field;
     if (block[name] !== undefined) throw new Error(`two ${name} lines in one block: ${JSON.stringify(text)}`);

@@ -3,7 +3,7 @@
 
 import { setTimeout as pause } from "node:timers/promises";
 
-export const DEADLINE = Number(process.env.TIDINGS_E2E_DEADLINE_MS ?? 30_000);
+export const DEADLINE = Number(process.env.TIDINGS_E2E_DEADLINE_MS ?? 20_000);
 
 /** The promise's result, or a failure that says what never came. */
 export async function within(promise, what, limit = DEADLINE) {

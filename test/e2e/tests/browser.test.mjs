@@ -195,7 +195,7 @@ describe("the pages in Chromium", options, () => {
 
   test("pages follow the colour scheme", async (t) => {
     const page = await browser.page(t, hub, "/admin");
-    const background = () => page.evaluate(() => getComputedStyle(document.body).backgroundColor);
+    const background = () => page.evaluate(() => ["html", "body"].map((name) => getComputedStyle(document.querySelector(name)).background).join());
     await page.emulateMedia({ colorScheme: "light" });
     const light = await background();
     await page.emulateMedia({ colorScheme: "dark" });
