@@ -11,6 +11,7 @@
  */
 #include "text.h"
 
+#include <endian.h>
 #include <string.h>
 
 /* A byte of ASCII in lower case, whatever the locale. */
@@ -335,12 +336,12 @@ uint64_t text_hash(const char *p, size_t n, uint64_t seed)
 
     for (; n - i >= sizeof(word); i += sizeof(word)) {
         memcpy(&word, p + i, sizeof(word));
-        sip_absorb(v, word);
+        sip_absorb(v, le64toh(word));
     }
     word = 0;
     if (n > i)
         memcpy(&word, p + i, n - i);
-    sip_absorb(v, word ^ (uint64_t)n << 56);
+    sip_absorb(v, le64toh(word) ^ (uint64_t)n << 56);
     v[2] ^= 0xFF;
     for (int round = 0; round < 3; round++)
         sip_round(v);

@@ -13,8 +13,8 @@
 
 #include <cmocka.h>
 
-#include "../lib/guard.h"
-#include "../lib/vectors.h"
+#include "guard.h"
+#include "vectors.h"
 
 /* A vector on its way through a parser. */
 struct trial {

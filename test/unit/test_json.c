@@ -11,8 +11,8 @@
 
 #include <cmocka.h>
 
-#include "../lib/guard.h"
-#include "../lib/vectors.h"
+#include "guard.h"
+#include "vectors.h"
 
 /* A text to check: at the end of memory, so that reading on stops the test. */
 struct subject {
