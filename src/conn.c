@@ -112,7 +112,7 @@ void conn_close(struct loop *l, struct conn *c, enum close_cause cause, bool res
     conn_set_state(c, CONN_CLOSED);
     if (is_stream)
         leave(l, c, cause);
-    if (c->streamed)
+    if (c->flags & CONN_STREAMED)
         atomic_fetch_sub(&l->streams, 1);
     l->io->ops->close(l->io, c->fd, reset);
     c->fd = -1;
@@ -175,20 +175,17 @@ void conn_set_deadline(struct loop *l, struct conn *c, uint32_t ms)
     c->deadline = (uint32_t)l->now + ms;
 }
 
-/* Ages are taken from the clock of the asking moment, so that the hub's start and a corrected wall clock do
- * not matter. */
+/* Counted from the loop's start, so that a moment keeps its name when the wall clock is corrected. */
 uint64_t conn_connected_at(const struct loop *l, const struct conn *c)
 {
-    uint64_t since = (uint64_t)c->since_high << 32 | c->sub.since;
-    uint64_t age = clock_mono(l->clock) - l->started - since;
-    return clock_wall(l->clock) - age;
+    return l->started_wall + ((uint64_t)c->since_high << 32 | c->sub.since);
 }
 
 uint64_t conn_last_seen(const struct loop *l, const struct conn *c)
 {
-    uint32_t now = (uint32_t)(clock_mono(l->clock) - l->started);
-    int32_t age = (int32_t)(now - atomic_load_explicit(&c->last_write, memory_order_relaxed));
-    return clock_wall(l->clock) - (uint64_t)(age > 0 ? age : 0);
+    uint64_t now = clock_mono(l->clock) - l->started;
+    int32_t age = (int32_t)((uint32_t)now - atomic_load_explicit(&c->last_write, memory_order_relaxed));
+    return l->started_wall + now - (uint64_t)(age > 0 ? age : 0);
 }
 
 void conn_address(const struct conn *c, char *out)

@@ -75,7 +75,7 @@ struct conn {
     uint32_t deadline;    /* of the present state; see CONN_DEADLINE */
     uint16_t port;
     uint8_t family;
-    bool streamed;        /* is, or was, an event stream */
+    bool raw;             /* HTTP/1.0: no chunk frames; constant while joined */
     struct sub sub;
     struct agent *agent; /* shared text, a reference, or NULL */
     uint8_t address[16];
@@ -84,7 +84,7 @@ struct conn {
 enum conn_flag {
     CONN_BLOCKED = 1,   /* the socket is full: wait until it is writable */
     CONN_LISTED = 2,    /* is in the loop's list */
-    CONN_RAW = 4,       /* HTTP/1.0: no chunk frames */
+    CONN_STREAMED = 4,  /* is, or was, an event stream */
     CONN_DEADLINE = 8,  /* deadline is set */
     CONN_PAUSED = 16,   /* requests wait in io->in until out is sent */
     CONN_EOF = 32,      /* the peer has ended its side */
@@ -140,7 +140,7 @@ static inline bool conn_due(const struct loop *l, const struct conn *c)
 
 static inline bool conn_is_chunked(const struct conn *c)
 {
-    return !(c->flags & CONN_RAW);
+    return !c->raw;
 }
 
 static inline struct conn *conn_of_sub(struct sub *s)

@@ -296,7 +296,7 @@ static void schedule_heartbeat(struct loop *l, struct conn *c, bool first)
 void deliver_begin(struct loop *l, struct conn *c, uint32_t age)
 {
     conn_set_state(c, CONN_STREAM);
-    c->streamed = true;
+    c->flags |= CONN_STREAMED;
     atomic_fetch_add(&l->streams, 1);
     stats_add(&l->stats.streams_opened, 1);
     conn_set_deadline(l, c, age ? rng_shorten(&l->rng, age, 20) : 0);

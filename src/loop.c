@@ -23,6 +23,7 @@ int loop_init(struct loop *l, uint32_t index, struct io *io, const struct clock 
     l->report = (struct report){.log = config->log, .user = config->user};
     l->listed = SLAB_NONE;
     l->started = clock_mono(clock);
+    l->started_wall = clock_wall(clock);
     agents_init(&l->agents);
     buf_init(&l->scratch, 4096);
     slab_init(&l->conns, 128, CONNS_MAX);

@@ -16,8 +16,9 @@
 #include "stats.h"
 #include "tidings.h"
 
-#define LOOP_READ_BUFFER (64 * 1024)
-#define LOOP_FLAT_BUFFER (64 * 1024)
+#define LOOP_REQUEST_MEMORY (64ull << 20) /* ceiling of request_bytes */
+#define LOOP_READ_BUFFER    (64 * 1024)
+#define LOOP_FLAT_BUFFER    (64 * 1024)
 
 struct conn;
 struct loop;
@@ -35,7 +36,10 @@ struct loop_handler {
     void (*on_bad)(void *user, struct exchange *x, const struct h1_error *error);
     /* A stream has ended. */
     void (*on_stream_end)(void *user, struct conn *c, enum close_cause cause);
-    /* About four times a second. */
+    /* Descriptors have run out, but for this one connection: what to answer before it is closed. asks_stream:
+     * what it has sent so far looks like an EventSource's request. */
+    void (*on_shed)(void *user, struct loop *loop, bool asks_stream, struct buf *out);
+    /* About ten times a second while there are connections, else about once. */
     void (*on_tick)(void *user, struct loop *loop);
 };
 
@@ -61,7 +65,8 @@ struct loop {
     struct stats stats;
     struct rng rng;
 
-    uint64_t started;  /* monotonic ms */
+    uint64_t started;      /* monotonic ms */
+    uint64_t started_wall; /* wall clock ms of the same moment */
     uint64_t now;      /* ms since `started`, read once a turn */
     uint64_t next_tick;
     bool draining;
@@ -71,7 +76,7 @@ struct loop {
     uint32_t next_gen;
     uint32_t listed;  /* first connection of the list that is looked at before sleeping; SLAB_NONE: empty */
     uint32_t sweep;   /* where the sweep over deadlines goes on */
-    uint64_t request_bytes; /* held in request buffers of all connections */
+    _Atomic uint64_t request_bytes; /* held in request buffers of all connections */
 
     struct news news;
     bool news_all; /* broadcasts wait for their walk */
@@ -84,7 +89,9 @@ struct loop {
     atomic_uint streams; /* sockets that carry, or carried, a stream and are not closed yet */
 
     atomic_bool sleeping; /* set before wait: others wake it only then */
-    atomic_bool reconfigure;
+    atomic_uint drain_ms;     /* set once by whoever begins the drain */
+    atomic_bool new_config;   /* *shared_config has changed */
+    const struct tidings_config *shared_config; /* the hub's, under the registry's lock */
 
     char *read_buffer; /* LOOP_READ_BUFFER, shared by all connections while they are read */
     char *flat;        /* LOOP_FLAT_BUFFER */

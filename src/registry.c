@@ -69,7 +69,7 @@ static uint64_t tell(struct registry *r, uint32_t loop, struct channel *c)
         else
             in->overflow = true;
     }
-    uint64_t before = atomic_fetch_or_explicit(&r->news, bit(loop), memory_order_acq_rel);
+    uint64_t before = atomic_fetch_or_explicit(&r->news, bit(loop), memory_order_seq_cst);
     return ~before & bit(loop);
 }
 
@@ -110,7 +110,7 @@ struct news registry_take(struct registry *r, uint32_t loop, void (*mark)(void *
 {
     struct inbox *in = &r->inboxes[loop];
     log_lock(r->log);
-    atomic_fetch_and_explicit(&r->news, ~bit(loop), memory_order_acq_rel);
+    atomic_fetch_and_explicit(&r->news, ~bit(loop), memory_order_seq_cst);
     for (uint32_t i = 0; i < in->count; i++) {
         struct channel *c = in->channels[i];
         c->queued &= ~bit(loop);
@@ -146,6 +146,7 @@ int registry_publish(struct registry *r, enum channel_kind kind, struct span key
         log_number(log, e); /* nobody is there to read it */
     else if ((rc = log_append(log, c, e, ttl_ms)) == 0)
         wake = tell_listeners(r, c);
+    r->published[kind] += rc == 0;
     log_unlock(log);
     registry_wake(r, wake, self);
     return rc;

@@ -82,6 +82,7 @@ struct registry {
     uint64_t dashboards;
     uint64_t arrivals;
     uint64_t topics_listened; /* subscriptions to topics */
+    uint64_t published[4];    /* events, by enum channel_kind */
     struct channel *newest;   /* present clients */
     struct channel *oldest;
     struct inbox inboxes[REGISTRY_LOOPS_MAX];

@@ -19,9 +19,6 @@
     X(responses_other, "tidings_http_responses_total", "class=\"other\"", "")                               \
     X(bad_requests, "tidings_http_malformed_total", "", "Requests that were not HTTP as RFC 9112 wants it.") \
     X(streams_opened, "tidings_streams_opened_total", "", "Event streams opened.")                          \
-    X(published_all, "tidings_published_total", "target=\"broadcast\"", "Events published over HTTP or by the library.") \
-    X(published_client, "tidings_published_total", "target=\"client\"", "")                                 \
-    X(published_topic, "tidings_published_total", "target=\"topic\"", "")                                   \
     X(delivered, "tidings_delivered_total", "", "Events handed to the kernel, once for each connection.")   \
     X(sent_bytes, "tidings_sent_bytes_total", "", "Bytes handed to the kernel.")                            \
     X(received_bytes, "tidings_received_bytes_total", "", "Bytes received.")                                \

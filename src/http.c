@@ -1,0 +1,412 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * http - see http.h. Order of the checks, first failure answers: Host (421), path (404), method (405),
+ * media type (415), length (411, 413).
+ */
+#include "http.h"
+
+#include "json.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#define DETAIL_MAX 512
+
+/* ---- answers ---- */
+
+static void count_answer(struct loop *l, int status)
+{
+    _Atomic uint64_t *counter = status < 300                    ? &l->stats.responses_2xx
+                                : status >= 400 && status < 500 ? &l->stats.responses_4xx
+                                : status >= 500                 ? &l->stats.responses_5xx
+                                                                : &l->stats.responses_other;
+    stats_add(counter, 1);
+}
+
+static bool closes(const struct request *r)
+{
+    return !r->head || !r->head->keep_alive;
+}
+
+static void put_connection(struct buf *out, const struct request *r)
+{
+    if (closes(r))
+        h1_put_field(out, "Connection", SPAN("close"));
+    else if (r->head->minor == 0)
+        h1_put_field(out, "Connection", SPAN("keep-alive"));
+}
+
+static void put_length(struct buf *out, size_t n)
+{
+    buf_puts(out, "Content-Length: ");
+    buf_put_u64(out, n);
+    buf_puts(out, "\r\n");
+}
+
+static bool has_body(const struct request *r, int status)
+{
+    return status != 204 && status != 304 && !r->is_head;
+}
+
+/* Status line and fields; NULL when memory is short (the connection is closed then). */
+static struct conn_io *put_head(struct request *r, int status, struct span type, size_t length,
+                                const char *extra)
+{
+    struct conn_io *io = conn_buffers(r->loop, r->x->conn);
+    if (!io)
+        return NULL;
+    h1_put_status(&io->out, status, (int64_t)(clock_wall(r->service->clock) / 1000));
+    if (type.len > 0)
+        h1_put_field(&io->out, "Content-Type", type);
+    if (status != 204 && status != 304)
+        put_length(&io->out, length);
+    buf_puts(&io->out, "X-Content-Type-Options: nosniff\r\n");
+    if (extra)
+        buf_puts(&io->out, extra);
+    put_connection(&io->out, r);
+    buf_puts(&io->out, "\r\n");
+    return io;
+}
+
+static void answered(struct request *r, struct conn_io *io, int status)
+{
+    if (!io || io->out.failed) {
+        conn_close(r->loop, r->x->conn, CLOSE_ERROR, true);
+        return;
+    }
+    count_answer(r->loop, status);
+    worker_answered(r->x, closes(r));
+}
+
+void http_reply(struct request *r, int status, struct span type, struct span body, const char *extra)
+{
+    struct conn_io *io = put_head(r, status, type, body.len, extra);
+    if (io && has_body(r, status))
+        buf_append(&io->out, body.p, body.len);
+    answered(r, io, status);
+}
+
+void http_reply_static(struct request *r, int status, struct span type, struct span body, const char *extra)
+{
+    struct conn_io *io = put_head(r, status, type, body.len, extra);
+    if (io && has_body(r, status))
+        io->page = body;
+    answered(r, io, status);
+}
+
+void http_reply_json(struct request *r, int status, const struct buf *json)
+{
+    if (json->failed)
+        http_problem(r, 503, "out_of_memory", "memory is short");
+    else
+        http_reply(r, status, TYPE_JSON, (struct span){json->data, json->len}, "Cache-Control: no-store\r\n");
+}
+
+static void put_problem(struct buf *out, int status, const char *code, const char *detail)
+{
+    buf_puts(out, "{\"ok\":false,\"type\":\"about:blank\",\"title\":");
+    json_put_string(out, span_of(h1_reason(status)));
+    json_put_member_u64(out, "status", (uint64_t)status);
+    json_put_member(out, "detail", span_of(detail));
+    json_put_member(out, "code", span_of(code));
+    buf_putc(out, '}');
+}
+
+static void reply_problem(struct request *r, int status, const char *code, const char *detail,
+                          const char *extra)
+{
+    struct buf body;
+    buf_init(&body, 8192);
+    put_problem(&body, status, code, detail);
+    http_reply(r, status, SPAN("application/problem+json"), (struct span){body.data, body.len}, extra);
+    buf_finish(&body);
+}
+
+void http_problem(struct request *r, int status, const char *code, const char *format, ...)
+{
+    char detail[DETAIL_MAX];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(detail, sizeof(detail), format, args);
+    va_end(args);
+    reply_problem(r, status, code, detail,
+                  status == 503 ? "Cache-Control: no-store\r\nRetry-After: 1\r\n" : "Cache-Control: no-store\r\n");
+}
+
+/* ---- overload ---- */
+
+static uint32_t overload_retry(struct loop *l)
+{
+    return deliver_retry(l) * 2; /* a full hub wants to be left alone a little longer */
+}
+
+static void put_overloaded(struct buf *body, const char *reason, uint32_t retry_ms)
+{
+    char json[160];
+    int n = snprintf(json, sizeof(json), "{\"reason\":\"%s\",\"retryMs\":%u}", reason, retry_ms);
+    event_put(body, false, "__overloaded", (struct span){0}, (struct span){json, (size_t)n}, retry_ms);
+}
+
+#define STREAM_FIELDS "Cache-Control: no-cache, no-transform\r\nX-Accel-Buffering: no\r\n"
+
+void http_overloaded(struct request *r, int status, const char *reason, const char *detail)
+{
+    uint32_t retry_ms = overload_retry(r->loop);
+    service_refused(r->service, r->x->conn, reason);
+    if (h1_names(r->head->known[H1_ACCEPT], SPAN("text/event-stream"))) {
+        struct buf body;
+        buf_init(&body, 1024);
+        put_overloaded(&body, reason, retry_ms);
+        http_reply(r, 200, TYPE_SSE, (struct span){body.data, body.len}, STREAM_FIELDS);
+        buf_finish(&body);
+        return;
+    }
+    char extra[80];
+    snprintf(extra, sizeof(extra), "Cache-Control: no-store\r\nRetry-After: %u\r\n", (retry_ms + 999) / 1000);
+    reply_problem(r, status, reason, detail, extra);
+}
+
+void http_on_shed(void *user, struct loop *l, bool asks_stream, struct buf *out)
+{
+    struct service *s = user;
+    struct buf body;
+    uint32_t retry_ms = overload_retry(l);
+    buf_init(&body, 2048);
+    if (asks_stream)
+        put_overloaded(&body, "descriptors", retry_ms);
+    else
+        put_problem(&body, 503, "descriptors", "the hub has no descriptor left");
+    h1_put_status(out, asks_stream ? 200 : 503, (int64_t)(clock_wall(s->clock) / 1000));
+    h1_put_field(out, "Content-Type", asks_stream ? TYPE_SSE : SPAN("application/problem+json"));
+    put_length(out, body.len);
+    if (asks_stream)
+        buf_puts(out, STREAM_FIELDS);
+    else
+        buf_printf(out, "Retry-After: %u\r\n", (retry_ms + 999) / 1000);
+    buf_puts(out, "Connection: close\r\n\r\n");
+    buf_append(out, body.data, body.len);
+    buf_finish(&body);
+    count_answer(l, asks_stream ? 200 : 503);
+}
+
+bool http_begin_stream(struct request *r, struct buf *out)
+{
+    h1_put_status(out, 200, (int64_t)(clock_wall(r->service->clock) / 1000));
+    h1_put_field(out, "Content-Type", TYPE_SSE);
+    buf_puts(out, STREAM_FIELDS "X-Content-Type-Options: nosniff\r\n");
+    if (r->head->minor > 0) {
+        buf_puts(out, "Transfer-Encoding: chunked\r\n");
+        h1_put_field(out, "Connection", r->head->close_asked ? SPAN("close") : SPAN("keep-alive"));
+    }
+    buf_puts(out, "\r\n");
+    count_answer(r->loop, 200);
+    return !out->failed;
+}
+
+/* ---- queries ---- */
+
+/* Decoding needs room for the encoded length, which may be three times the result. */
+static ssize_t decode_value(struct span value, char *out, size_t cap)
+{
+    char decoded[3 * TIDINGS_TOPIC_MAX];
+    if (value.len > sizeof(decoded))
+        return -2;
+    ssize_t n = text_percent_decode(value.p, value.len, decoded, true);
+    if (n < 0 || (size_t)n > cap)
+        return -2;
+    memcpy(out, decoded, (size_t)n);
+    return n;
+}
+
+ssize_t http_query(const struct request *r, const char *name, char *out, size_t cap)
+{
+    struct span rest = r->head->query, key, value, wanted = span_of(name);
+    ssize_t found = -1;
+    while (text_query_next(&rest, &key, &value)) {
+        char decoded[32];
+        ssize_t n = key.len <= sizeof(decoded) ? text_percent_decode(key.p, key.len, decoded, true) : -1;
+        if (n < 0 || !span_eq((struct span){decoded, (size_t)n}, wanted))
+            continue;
+        found = decode_value(value, out, cap);
+    }
+    return found;
+}
+
+bool http_query_number(struct request *r, const char *name, uint64_t max, uint64_t fallback, uint64_t *out)
+{
+    char text[24];
+    ssize_t n = http_query(r, name, text, sizeof(text));
+    *out = fallback;
+    if (n == -1 || (n >= 0 && text_u64(text, (size_t)n, out) && *out <= max))
+        return true;
+    http_problem(r, 400, "invalid_parameter", "%s: not a whole number from 0 to %llu", name,
+                 (unsigned long long)max);
+    return false;
+}
+
+/* ---- Host ---- */
+
+static struct span without_port(struct span host)
+{
+    size_t n = host.len;
+    while (n > 0 && host.p[n - 1] >= '0' && host.p[n - 1] <= '9')
+        n--;
+    return n > 0 && host.p[n - 1] == ':' ? (struct span){host.p, n - 1} : host;
+}
+
+static bool is_loopback_v4(struct span name)
+{
+    struct span rest = name, part;
+    unsigned parts = 0;
+    uint64_t number, first = 0;
+    while (rest.p) {
+        part = span_split(&rest, '.');
+        if (part.len > 3 || !text_u64(part.p, part.len, &number) || number > 255)
+            return false;
+        first = parts++ == 0 ? number : first;
+    }
+    return parts == 4 && first == 127;
+}
+
+/* Without credentials a web page must not reach the hub by DNS rebinding: its Host would be the page's own name.
+ * Only loopback names and those that were configured are answered. HTTP/1.0 without Host is no browser. */
+static bool knows_host(const struct request *r)
+{
+    struct span name = without_port(r->head->host);
+    if (r->head->host.len == 0 || span_eq_nocase(name, SPAN("localhost")) || span_eq(name, SPAN("[::1]")) ||
+        is_loopback_v4(name))
+        return true;
+    for (const char *const *host = r->loop->config.public_hosts; host && *host; host++)
+        if (strcmp(*host, "*") == 0 || span_eq_nocase(name, span_of(*host)) ||
+            span_eq_nocase(r->head->host, span_of(*host)))
+            return true;
+    return false;
+}
+
+/* ---- routing ---- */
+
+static bool matches(const char *pattern, struct span path, struct span *param)
+{
+    const char *hole = strstr(pattern, "{}");
+    if (!hole)
+        return span_eq(path, span_of(pattern));
+    struct span fixed = {pattern, (size_t)(hole - pattern)};
+    if (!span_starts(path, fixed))
+        return false;
+    *param = (struct span){path.p + fixed.len, path.len - fixed.len};
+    return memchr(param->p, '/', param->len) == NULL;
+}
+
+static void allow(struct buf *out, const char *method)
+{
+    if (out->len > 0)
+        buf_puts(out, ", ");
+    buf_puts(out, method);
+    if (strcmp(method, "GET") == 0)
+        buf_puts(out, ", HEAD");
+}
+
+void http_method_not_allowed(struct request *r, const char *allowed)
+{
+    char extra[160];
+    snprintf(extra, sizeof(extra), "Cache-Control: no-store\r\nAllow: %s, OPTIONS\r\n", allowed);
+    if (span_eq(r->head->method, SPAN("OPTIONS")))
+        http_reply(r, 204, (struct span){0}, (struct span){0}, extra);
+    else
+        reply_problem(r, 405, "method_not_allowed", "this path does not take this method; see Allow", extra);
+}
+
+/* The route of the request; NULL when it was answered already. */
+static const struct route *find_route(struct request *r)
+{
+    struct span method = r->is_head ? SPAN("GET") : r->head->method;
+    struct buf allowed;
+    buf_init(&allowed, 128);
+    for (const struct route *at = r->service->routes; at->pattern; at++) {
+        struct span param = {0};
+        if (!matches(at->pattern, r->head->path, &param))
+            continue;
+        if (span_eq(method, span_of(at->method))) {
+            r->param = param;
+            buf_finish(&allowed);
+            return at;
+        }
+        allow(&allowed, at->method);
+    }
+    buf_putc(&allowed, '\0');
+    if (allowed.len > 1)
+        http_method_not_allowed(r, allowed.data);
+    buf_finish(&allowed);
+    return NULL;
+}
+
+static struct request request_of(void *user, struct exchange *x)
+{
+    return (struct request){.service = user,
+                            .loop = x->loop,
+                            .x = x,
+                            .head = x->head,
+                            .body = x->body,
+                            .is_head = x->head && span_eq(x->head->method, SPAN("HEAD"))};
+}
+
+static bool takes_body(struct request *r, const struct route *route)
+{
+    uint32_t max = r->loop->config.max_body;
+    const struct h1_head *head = r->head;
+    if (route && route->json && !h1_is_type(head->known[H1_CONTENT_TYPE], SPAN("application/json")))
+        http_problem(r, 415, "unsupported_media_type", "Content-Type: application/json is required");
+    else if (route && route->json && !head->chunked && !h1_field(head, SPAN("content-length")).p)
+        http_problem(r, 411, "length_required", "Content-Length or Transfer-Encoding: chunked is required");
+    else if (max && head->content_length > max)
+        http_problem(r, 413, "body_too_large", "the body is larger than --max-body (%u bytes)", max);
+    else
+        return true;
+    return false;
+}
+
+static void not_found(struct request *r)
+{
+    http_problem(r, 404, "not_found", "nothing is here");
+}
+
+static void handle(struct request *r, const struct route *route)
+{
+    if (route)
+        route->handle(r);
+    else if (!r->service->elsewhere(r) && !r->x->answered)
+        not_found(r);
+}
+
+bool http_on_head(void *user, struct exchange *x)
+{
+    struct request r = request_of(user, x);
+    if (!knows_host(&r)) {
+        http_problem(&r, 421, "misdirected_request",
+                     "Host: this hub answers loopback names only; allow others with --public-host");
+        return false;
+    }
+    const struct route *route = find_route(&r);
+    if (x->answered || !takes_body(&r, route))
+        return false;
+    if (x->head->has_body)
+        return true;
+    handle(&r, route);
+    return false;
+}
+
+void http_on_request(void *user, struct exchange *x)
+{
+    struct request r = request_of(user, x);
+    handle(&r, find_route(&r));
+}
+
+void http_on_bad(void *user, struct exchange *x, const struct h1_error *error)
+{
+    struct request r = request_of(user, x);
+    if (error->status == 408 || error->status == 503 || error->status == 413)
+        http_problem(&r, error->status, error->code, "%s", error->detail);
+    else
+        http_problem(&r, error->status, error->code, "%s (byte %zu)", error->detail, error->offset);
+}

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * http - from a request to its handler, and from an answer to bytes: one const table of routes, the checks that
+ * every request passes (Host, method, media type, size), and the two forms of answer: a body, or a problem
+ * (RFC 9457). A handler never touches a socket.
+ */
+#ifndef HTTP_H
+#define HTTP_H
+
+#include "service.h"
+
+/* Who may use a route. Until credentials exist every right is granted to whoever can reach the hub. */
+enum right { RIGHT_OPEN, RIGHT_SUBSCRIBE, RIGHT_PUBLISH, RIGHT_ADMIN };
+
+struct request {
+    struct service *service;
+    struct loop *loop;
+    struct exchange *x;
+    const struct h1_head *head;
+    struct span body;
+    struct span param; /* of the path, where the pattern has `{}`; still percent-encoded */
+    bool is_head;      /* HEAD: the answer has no body */
+};
+
+struct route {
+    const char *method;
+    const char *pattern; /* "/a/b", or with one `{}` as its last segment */
+    enum right right;
+    bool json; /* the body must be application/json */
+    void (*handle)(struct request *r);
+};
+
+/* Handlers of loop_handler; user is the struct service. */
+bool http_on_head(void *user, struct exchange *x);
+void http_on_request(void *user, struct exchange *x);
+void http_on_bad(void *user, struct exchange *x, const struct h1_error *error);
+void http_on_shed(void *user, struct loop *loop, bool asks_stream, struct buf *out);
+
+/* Answers with a body. type may be empty if body is. extra: further header lines, each with its CRLF, or NULL. */
+void http_reply(struct request *r, int status, struct span type, struct span body, const char *extra);
+
+/* The same for what has been written to a buffer; 503 if the buffer failed. The buffer stays the caller's. */
+void http_reply_json(struct request *r, int status, const struct buf *json);
+
+/* Answers with a body that nobody may change as long as the hub lives: it is not copied. */
+void http_reply_static(struct request *r, int status, struct span type, struct span body, const char *extra);
+
+/* Answers with a problem. detail is a printf format; it names the culprit and never holds a secret. */
+void http_problem(struct request *r, int status, const char *code, const char *detail, ...)
+    __attribute__((format(printf, 4, 5)));
+
+/* 405, or for OPTIONS 204, with Allow. allowed: "GET, HEAD". */
+void http_method_not_allowed(struct request *r, const char *allowed);
+
+/* 429 or 503 with Retry-After, or, for whoever asks for an event stream, 200 with `__overloaded`: a native
+ * EventSource never comes back after a status other than 200 (WHATWG HTML section 9.2.2). */
+void http_overloaded(struct request *r, int status, const char *reason, const char *detail);
+
+/* Writes the head of an event stream to the connection's buffer; false when memory is short. */
+bool http_begin_stream(struct request *r, struct buf *out);
+
+/* The last query parameter with this name, decoded: its length, -1 if there is none, -2 if it is not properly
+ * encoded or longer than cap. */
+ssize_t http_query(const struct request *r, const char *name, char *out, size_t cap);
+
+/* The same as a whole number from 0 to max; absent: fallback. False: answered with a problem. */
+bool http_query_number(struct request *r, const char *name, uint64_t max, uint64_t fallback, uint64_t *out);
+
+#define TYPE_JSON  SPAN("application/json; charset=utf-8")
+#define TYPE_SSE   SPAN("text/event-stream; charset=utf-8")
+
+#endif

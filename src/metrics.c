@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * metrics - see metrics.h. Counters come from the one list in stats.h; their number does not grow with clients
+ * or topics.
+ */
+#include "metrics.h"
+
+#include <string.h>
+
+static const struct {
+    const char *name, *labels, *help;
+} counters[] = {
+#define METRICS_COUNTER(field, metric, label_text, help_text) {metric, label_text, help_text},
+    STATS_MAP(METRICS_COUNTER)
+#undef METRICS_COUNTER
+};
+
+static void put_head(struct buf *out, const char *name, const char *type, const char *help)
+{
+    buf_printf(out, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
+}
+
+static void put_value(struct buf *out, const char *name, const char *labels, uint64_t value)
+{
+    buf_puts(out, name);
+    if (labels[0])
+        buf_printf(out, "{%s}", labels);
+    buf_putc(out, ' ');
+    buf_put_u64(out, value);
+    buf_putc(out, '\n');
+}
+
+static void put_gauge(struct buf *out, const char *name, const char *help, uint64_t value)
+{
+    put_head(out, name, "gauge", help);
+    put_value(out, name, "", value);
+}
+
+static void put_counters(struct buf *out, const struct service *s)
+{
+    uint64_t sum[STATS_COUNT];
+    service_sum(s, sum);
+    for (unsigned i = 0; i < STATS_COUNT; i++) {
+        if (i == 0 || strcmp(counters[i].name, counters[i - 1].name) != 0)
+            put_head(out, counters[i].name, "counter", counters[i].help);
+        put_value(out, counters[i].name, counters[i].labels, sum[i]);
+    }
+}
+
+static void put_published(struct buf *out, const struct registry *reg)
+{
+    static const char name[] = "tidings_published_total";
+    put_head(out, name, "counter", "Events published, by target.");
+    put_value(out, name, "target=\"broadcast\"", reg->published[CHANNEL_ALL]);
+    put_value(out, name, "target=\"client\"", reg->published[CHANNEL_CLIENT]);
+    put_value(out, name, "target=\"topic\"", reg->published[CHANNEL_TOPIC]);
+}
+
+static void put_gauges(struct buf *out, struct service *s)
+{
+    const struct registry *reg = s->registry;
+    log_lock(s->log);
+    put_gauge(out, "tidings_connections", "Open event streams.", reg->connections);
+    put_gauge(out, "tidings_clients", "Clients with an open stream.", reg->clients);
+    put_gauge(out, "tidings_dashboards", "Open dashboards.", reg->dashboards);
+    put_gauge(out, "tidings_topic_subscriptions", "Subscriptions to topics.", reg->topics_listened);
+    put_gauge(out, "tidings_held_events", "Events held for readers.", s->log->held_events);
+    put_gauge(out, "tidings_held_bytes", "Bytes of events held for readers.", s->log->held_bytes);
+    put_published(out, reg);
+    put_head(out, "tidings_evicted_total", "counter", "Held events given up, whatever the reason.");
+    put_value(out, "tidings_evicted_total", "", s->log->evicted);
+    log_unlock(s->log);
+    put_gauge(out, "tidings_draining", "1 while the hub drains.", atomic_load(&s->draining));
+    put_gauge(out, "tidings_uptime_seconds", "Since the start.", (clock_mono(s->clock) - s->started) / 1000);
+    put_gauge(out, "tidings_loops", "Event loops.", s->loop_count);
+}
+
+static void put_limits(struct buf *out, const struct service *s)
+{
+    struct service_limit limits[SERVICE_LIMITS_MAX];
+    unsigned count = service_limits(s, limits);
+    put_head(out, "tidings_limit", "gauge", "Configured limits; 0 = none.");
+    for (unsigned i = 0; i < count; i++)
+        buf_printf(out, "tidings_limit{limit=\"%s\"} %llu\n", limits[i].name,
+                   (unsigned long long)limits[i].limit);
+    put_head(out, "tidings_limit_used", "gauge", "Present use of the limits that have one.");
+    for (unsigned i = 0; i < count; i++)
+        if (limits[i].has_use)
+            buf_printf(out, "tidings_limit_used{limit=\"%s\"} %llu\n", limits[i].name,
+                       (unsigned long long)limits[i].used);
+}
+
+void metrics_prometheus(struct request *r)
+{
+    struct buf out;
+    buf_init(&out, 256 * 1024);
+    put_head(&out, "tidings_build_info", "gauge", "The version that runs.");
+    buf_puts(&out, "tidings_build_info{version=\"" TIDINGS_VERSION "\"} 1\n");
+    put_gauges(&out, r->service);
+    put_counters(&out, r->service);
+    put_limits(&out, r->service);
+    if (out.failed)
+        http_problem(r, 503, "out_of_memory", "memory is short");
+    else
+        http_reply(r, 200, SPAN("text/plain; version=0.0.4; charset=utf-8"), (struct span){out.data, out.len},
+                   "Cache-Control: no-store\r\n");
+    buf_finish(&out);
+}
+
+void metrics_health(struct request *r)
+{
+    http_reply(r, 200, TYPE_JSON, SPAN("{\"status\":\"ok\"}"), "Cache-Control: no-store\r\n");
+}
+
+void metrics_ready(struct request *r)
+{
+    if (atomic_load(&r->service->draining))
+        http_problem(r, 503, "draining", "the hub is about to stop");
+    else
+        http_reply(r, 200, TYPE_JSON, SPAN("{\"status\":\"ready\"}"), "Cache-Control: no-store\r\n");
+}

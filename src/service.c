@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * service - see service.h.
+ */
+#include "service.h"
+
+#include <string.h>
+
+void service_sum(const struct service *s, uint64_t sum[STATS_COUNT])
+{
+    memset(sum, 0, STATS_COUNT * sizeof(*sum));
+    for (uint32_t i = 0; i < s->loop_count; i++)
+        stats_sum(sum, &s->loops[i].stats);
+}
+
+static uint64_t counter(const struct service *s, size_t offset)
+{
+    uint64_t sum = 0;
+    for (uint32_t i = 0; i < s->loop_count; i++) {
+        const char *set = (const char *)&s->loops[i].stats;
+        sum += atomic_load_explicit((const _Atomic uint64_t *)(const void *)(set + offset),
+                                    memory_order_relaxed);
+    }
+    return sum;
+}
+
+#define COUNTER(s, field) counter((s), offsetof(struct stats, field))
+
+unsigned service_limits(const struct service *s, struct service_limit out[SERVICE_LIMITS_MAX])
+{
+    uint64_t request_bytes = 0;
+    for (uint32_t i = 0; i < s->loop_count; i++)
+        request_bytes += atomic_load_explicit(&s->loops[i].request_bytes, memory_order_relaxed);
+    log_lock(s->log);
+    uint64_t streams = s->registry->connections + s->registry->dashboards;
+    uint64_t held = s->log->held_bytes, bans = s->registry->bans.count;
+    struct tidings_config config = *s->config;
+    log_unlock(s->log);
+    unsigned n = 0;
+    out[n++] = (struct service_limit){"max-connections", config.max_connections, true, streams,
+                                      COUNTER(s, refused_hub)};
+    out[n++] = (struct service_limit){"max-connections-per-client", config.max_connections_per_client, false, 0,
+                                      COUNTER(s, refused_client)};
+    out[n++] = (struct service_limit){"history-total-bytes", config.history_total_bytes, true, held, 0};
+    out[n++] = (struct service_limit){"request-memory", LOOP_REQUEST_MEMORY * s->loop_count, true,
+                                      request_bytes, COUNTER(s, refused_memory)};
+    out[n++] = (struct service_limit){"bans", BANS_MAX, true, bans, 0};
+    return n;
+}
+
+/* ---- streams come and go ---- */
+
+struct described {
+    char address[CONN_ADDRESS_LEN];
+    char connection_id[CONNECTION_ID_LEN + 1];
+    char client_id[TIDINGS_CLIENT_ID_MAX + 1];
+    char name[TIDINGS_NAME_MAX + 1];
+    struct tidings_connection_info info;
+};
+
+/* The client's texts are the lock's; the rest is the calling loop's. */
+static void describe(struct service *s, struct conn *c, struct described *d)
+{
+    memset(d, 0, sizeof(*d));
+    conn_address(c, d->address);
+    log_lock(s->log);
+    registry_connection_id(&c->sub, d->connection_id);
+    if (c->sub.client) {
+        memcpy(d->client_id, c->sub.client->key, c->sub.client->key_len);
+        if (c->sub.client->label)
+            memcpy(d->name, c->sub.client->label, strlen(c->sub.client->label));
+    }
+    log_unlock(s->log);
+    d->info = (struct tidings_connection_info){.client_id = d->client_id,
+                                               .name = d->name,
+                                               .connection_id = d->connection_id,
+                                               .address = d->address,
+                                               .user_agent = conn_agent(c)};
+}
+
+void service_stream_opened(struct service *s, struct loop *l, struct conn *c)
+{
+    if (!s->report.log && !l->config.on_connect)
+        return;
+    struct described d;
+    describe(s, c, &d);
+    const struct tidings_log_field fields[] = {
+        REPORT_TEXT("client", d.client_id), REPORT_TEXT("connection", d.connection_id),
+        REPORT_TEXT("address", d.address), REPORT_TEXT("kind", c->sub.client ? "client" : "dashboard")};
+    report(&s->report, TIDINGS_LOG_INFO, "connect", "stream opened", fields, 4);
+    if (c->sub.client && l->config.on_connect)
+        l->config.on_connect(l->config.user, &d.info);
+}
+
+void service_stream_ended(struct service *s, struct loop *l, struct conn *c, enum close_cause cause)
+{
+    if (!s->report.log && !l->config.on_disconnect)
+        return;
+    struct described d;
+    describe(s, c, &d);
+    uint64_t duration = clock_wall(s->clock) - conn_connected_at(l, c);
+    const struct tidings_log_field fields[] = {
+        REPORT_TEXT("client", d.client_id), REPORT_TEXT("connection", d.connection_id),
+        REPORT_TEXT("address", d.address), REPORT_TEXT("cause", close_cause_text(cause)),
+        REPORT_NUMBER("duration_ms", duration)};
+    report(&s->report, TIDINGS_LOG_INFO, "disconnect", "stream ended", fields, 5);
+    if (c->sub.client && l->config.on_disconnect)
+        l->config.on_disconnect(l->config.user, &d.info, close_cause_text(cause), duration);
+}
+
+void service_refused(struct service *s, const struct conn *c, const char *what)
+{
+    char address[CONN_ADDRESS_LEN];
+    if (!s->report.log)
+        return;
+    conn_address(c, address);
+    const struct tidings_log_field fields[] = {REPORT_TEXT("reason", what), REPORT_TEXT("address", address)};
+    report(&s->report, TIDINGS_LOG_WARN, "refuse", "subscription refused", fields, 2);
+}

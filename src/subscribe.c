@@ -1,0 +1,288 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * subscribe - see subscribe.h. Everything is checked before the registry is asked; once it has admitted the
+ * connection, only want of memory can stop the stream, and then the connection is closed: a browser comes back.
+ */
+#include "subscribe.h"
+
+#include "json.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define TOPICS_CEILING 1024 /* also when --max-topics is 0: see LOG_SOURCES_MAX */
+
+struct wish {
+    char client_id[TIDINGS_CLIENT_ID_MAX];
+    char name[TIDINGS_NAME_MAX];
+    struct join join;
+    struct span *topics; /* owned, with their text behind them */
+    bool has_cursor;
+};
+
+/* ---- reading the request ---- */
+
+static bool read_client_id(struct request *r, struct wish *w)
+{
+    char decoded[3 * TIDINGS_CLIENT_ID_MAX];
+    ssize_t n = r->param.len <= sizeof(decoded)
+                    ? text_percent_decode(r->param.p, r->param.len, decoded, false)
+                    : -1;
+    if (n < 0 || !text_is_name(decoded, (size_t)n, TIDINGS_CLIENT_ID_MAX)) {
+        http_problem(r, 400, "invalid_client_id",
+                     "clientId: 1 to %d bytes of UTF-8 without control characters, percent-encoded",
+                     TIDINGS_CLIENT_ID_MAX);
+        return false;
+    }
+    memcpy(w->client_id, decoded, (size_t)n);
+    w->join.client_id = (struct span){w->client_id, (size_t)n};
+    return true;
+}
+
+static bool read_name(struct request *r, struct wish *w)
+{
+    ssize_t n = http_query(r, "name", w->name, sizeof(w->name));
+    if (n == -2 || (n > 0 && !text_is_name(w->name, (size_t)n, TIDINGS_NAME_MAX))) {
+        http_problem(r, 400, "invalid_name", "name: at most %d bytes of UTF-8 without control characters",
+                     TIDINGS_NAME_MAX);
+        return false;
+    }
+    w->join.name = (struct span){w->name, n > 0 ? (size_t)n : 0};
+    return true;
+}
+
+static bool is_topic(struct span key)
+{
+    char decoded[16];
+    ssize_t n = key.len <= sizeof(decoded) ? text_percent_decode(key.p, key.len, decoded, true) : -1;
+    return n > 0 && span_eq((struct span){decoded, (size_t)n}, SPAN("topic"));
+}
+
+static uint32_t count_topics(const struct request *r)
+{
+    struct span rest = r->head->query, key, value;
+    uint32_t count = 0;
+    while (text_query_next(&rest, &key, &value))
+        count += is_topic(key);
+    return count;
+}
+
+/* One allocation: the spans, then room for all of the decoded text (never longer than the query). */
+static bool alloc_topics(struct request *r, struct wish *w, uint32_t count)
+{
+    w->topics = malloc(count * sizeof(*w->topics) + r->head->query.len);
+    if (!w->topics)
+        http_problem(r, 503, "out_of_memory", "memory is short");
+    return w->topics != NULL;
+}
+
+static bool read_topics(struct request *r, struct wish *w)
+{
+    struct span rest = r->head->query, key, value;
+    uint32_t count = count_topics(r), max = r->loop->config.max_topics;
+    max = max ? max : TOPICS_CEILING;
+    if (count == 0)
+        return true;
+    if (count > max) {
+        http_problem(r, 400, "too_many_topics", "topic: more than %u (--max-topics)", max);
+        return false;
+    }
+    if (!alloc_topics(r, w, count))
+        return false;
+    char *text = (char *)(w->topics + count);
+    while (text_query_next(&rest, &key, &value)) {
+        if (!is_topic(key))
+            continue;
+        ssize_t n = text_percent_decode(value.p, value.len, text, true);
+        if (n < 0 || !text_is_name(text, (size_t)n, TIDINGS_TOPIC_MAX)) {
+            http_problem(r, 400, "invalid_topic",
+                         "topic: 1 to %d bytes of UTF-8 without control characters", TIDINGS_TOPIC_MAX);
+            return false;
+        }
+        w->topics[w->join.topic_count++] = (struct span){text, (size_t)n};
+        text += n;
+    }
+    w->join.topics = w->topics;
+    return true;
+}
+
+/* A header that is there wins, then the query's names; an empty cursor is none. */
+static void read_cursor(struct request *r, struct wish *w)
+{
+    static const char *const names[] = {"lastEventId", "last_event_id", "lastEventID"};
+    struct span header = r->head->known[H1_LAST_EVENT_ID];
+    char text[TIDINGS_ID_MAX];
+    w->has_cursor = header.len > 0;
+    for (unsigned i = 0; i < 3 && !header.p && !w->has_cursor; i++) {
+        ssize_t n = http_query(r, names[i], text, sizeof(text));
+        w->has_cursor = n > 0 || n == -2; /* what cannot be read is an unknown cursor, not none */
+    }
+}
+
+static bool accepts_stream(struct request *r)
+{
+    if (h1_accepts(r->head->known[H1_ACCEPT], SPAN("text/event-stream")))
+        return true;
+    http_problem(r, 406, "not_acceptable", "Accept: excludes text/event-stream, which is all there is");
+    return false;
+}
+
+/* ---- asking the embedder ---- */
+
+static const char *copy(struct buf *text, struct span s)
+{
+    if (!s.p)
+        return NULL;
+    const char *at = text->data + text->len;
+    buf_append(text, s.p, s.len);
+    buf_putc(text, '\0');
+    return at;
+}
+
+static int ask(struct request *r, const struct wish *w)
+{
+    const struct h1_head *head = r->head;
+    struct buf text;
+    char address[CONN_ADDRESS_LEN], token[2048];
+    ssize_t token_len = http_query(r, "access_token", token, sizeof(token));
+    size_t room = head->known[H1_AUTHORIZATION].len + head->known[H1_COOKIE].len + head->query.len +
+                  w->join.client_id.len + sizeof(token) + w->join.topic_count + 8;
+    const char **topics = calloc(w->join.topic_count + 1, sizeof(*topics));
+    buf_init(&text, room);
+    int rc = 503;
+    if (topics && buf_reserve(&text, room) == 0) {
+        for (uint32_t i = 0; i < w->join.topic_count; i++)
+            topics[i] = copy(&text, w->join.topics[i]);
+        conn_address(r->x->conn, address);
+        struct tidings_auth_request asked = {
+            .client_id = copy(&text, w->join.client_id),
+            .topics = topics,
+            .address = address,
+            .authorization = copy(&text, head->known[H1_AUTHORIZATION]),
+            .cookie = copy(&text, head->known[H1_COOKIE]),
+            .access_token = token_len >= 0 ? copy(&text, (struct span){token, (size_t)token_len}) : NULL};
+        rc = r->loop->config.authorize(r->loop->config.user, &asked);
+    }
+    buf_finish(&text);
+    free(topics);
+    return rc;
+}
+
+static bool is_authorized(struct request *r, const struct wish *w)
+{
+    int rc = r->loop->config.authorize ? ask(r, w) : 0;
+    if (rc == 0)
+        return true;
+    if (rc == 401)
+        http_problem(r, 401, "unauthorized", "credentials are required to subscribe");
+    else if (rc == 503)
+        http_problem(r, 503, "out_of_memory", "memory is short");
+    else
+        http_problem(r, 403, "forbidden", "this subscription is not allowed");
+    return false;
+}
+
+/* ---- the stream ---- */
+
+void subscribe_put_connected(struct request *r, struct buf *out, struct span client_id, struct span name,
+                             const char *resume)
+{
+    struct conn *c = r->x->conn;
+    char id[EVENT_ID_LEN + 1], connection[CONNECTION_ID_LEN + 1];
+    struct buf json;
+    buf_init(&json, 4096);
+    registry_connection_id(&c->sub, connection);
+    event_id(id, r->service->log->epoch, atomic_load_explicit(&c->sub.cursor, memory_order_relaxed));
+    buf_puts(&json, "{\"message\":\"connected\"");
+    if (client_id.p) {
+        json_put_member(&json, "clientId", client_id);
+        json_put_member(&json, "name", name);
+    }
+    json_put_member(&json, "connectionId", span_of(connection));
+    json_put_member_u64(&json, "ts", clock_wall(r->service->clock));
+    json_put_member(&json, "resume", span_of(resume));
+    json_put_member_u64(&json, "replayed", 0);
+    buf_putc(&json, '}');
+    event_put(out, conn_is_chunked(c), "__connected", span_of(id), (struct span){json.data, json.len}, 0);
+    if (json.failed)
+        out->failed = true;
+    buf_finish(&json);
+}
+
+static void refuse(struct request *r, enum join_result result)
+{
+    struct stats *stats = &r->loop->stats;
+    switch (result) {
+    case JOIN_HUB_FULL:
+        stats_add(&stats->refused_hub, 1);
+        http_overloaded(r, 503, "max_connections", "the hub holds as many streams as --max-connections allows");
+        break;
+    case JOIN_CLIENT_FULL:
+        stats_add(&stats->refused_client, 1);
+        http_overloaded(r, 429, "max_connections_per_client",
+                        "the client has as many streams as --max-connections-per-client allows");
+        break;
+    case JOIN_BANNED:
+        /* WHATWG HTML section 9.2.2: 204 makes an EventSource stop for good. */
+        stats_add(&stats->refused_banned, 1);
+        http_reply(r, 204, (struct span){0}, (struct span){0}, "Cache-Control: no-store\r\n");
+        break;
+    case JOIN_NO_MEMORY:
+        http_overloaded(r, 503, "out_of_memory", "memory is short");
+        break;
+    case JOIN_OK:
+        break;
+    }
+}
+
+bool subscribe_join(struct request *r, const struct join *join)
+{
+    struct conn *c = r->x->conn;
+    conn_set_agent(r->loop, c, r->head->known[H1_USER_AGENT]);
+    c->raw = r->head->minor == 0;
+    enum join_result result = registry_join(r->service->registry, &c->sub, join);
+    if (result != JOIN_OK)
+        refuse(r, result);
+    return result == JOIN_OK;
+}
+
+static void start(struct request *r, struct wish *w)
+{
+    struct conn *c = r->x->conn;
+    struct conn_io *io = conn_buffers(r->loop, c);
+    if (!io) {
+        http_problem(r, 503, "out_of_memory", "memory is short");
+        return;
+    }
+    if (!subscribe_join(r, &w->join))
+        return;
+    http_begin_stream(r, &io->out);
+    deliver_begin(r->loop, c, r->loop->config.max_connection_age);
+    event_put_hello(&io->out, conn_is_chunked(c), deliver_retry(r->loop));
+    subscribe_put_connected(r, &io->out, w->join.client_id, w->join.name, w->has_cursor ? "incomplete" : "fresh");
+    service_stream_opened(r->service, r->loop, c);
+    if (io->out.failed)
+        conn_close(r->loop, c, CLOSE_ERROR, true);
+}
+
+static void answer_head(struct request *r)
+{
+    http_reply(r, 200, TYPE_SSE, (struct span){0}, "Cache-Control: no-cache, no-transform\r\n");
+}
+
+void subscribe_handle(struct request *r)
+{
+    struct wish w = {.has_cursor = false};
+    if (read_client_id(r, &w) && accepts_stream(r) && read_name(r, &w) && read_topics(r, &w)) {
+        read_cursor(r, &w);
+        if (r->is_head) {
+            answer_head(r);
+        } else if (atomic_load(&r->service->draining)) {
+            stats_add(&r->loop->stats.refused_draining, 1);
+            http_overloaded(r, 503, "draining", "the hub is about to stop");
+        } else if (is_authorized(r, &w)) {
+            start(r, &w);
+        }
+    }
+    free(w.topics);
+}

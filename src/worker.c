@@ -1,0 +1,615 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * worker - see worker.h. A turn:
+ *
+ *     wait ──► events: accept, read, parse, ask the handler      (answers collect in buffers)
+ *          ──► news: mark readers, send broadcasts
+ *          ──► list: flush whatever has something to say, once; free what was closed
+ *          ──► every 100 ms: a slice of all deadlines
+ *
+ * A request that arrives whole is parsed where it was read, in the loop's own buffer; only what is incomplete is
+ * kept with its connection.
+ */
+#include "worker.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define EVENTS_MAX     256
+#define ACCEPT_MAX     64  /* a turn and listener */
+#define TICK_MS        100
+#define IDLE_WAIT_MS   1000
+#define LINGER_MS      2000
+#define SWEEP_MIN      (2 * SLAB_CHUNK)
+#define PAUSE_BYTES    (64 * 1024) /* of answers not sent: further requests wait */
+#define READ_STEP      (16 * 1024)
+#define GEN_LISTENER   0
+
+/* ---- answering ---- */
+
+void worker_answered(struct exchange *x, bool close)
+{
+    struct loop *l = x->loop;
+    struct conn *c = x->conn;
+    x->answered = true;
+    if (close || c->flags & CONN_EOF) {
+        conn_set_state(c, CONN_ENDING);
+        conn_set_deadline(l, c, l->config.idle_timeout ? l->config.idle_timeout : LINGER_MS);
+    } else {
+        if (c->state == CONN_BODY)
+            conn_set_state(c, CONN_HEAD);
+        conn_set_deadline(l, c, l->config.idle_timeout);
+    }
+    if (c->io && (c->io->page.len > 0 || c->io->out.len > PAUSE_BYTES))
+        c->flags |= CONN_PAUSED;
+    conn_list(l, c);
+}
+
+static void refuse(struct loop *l, struct conn *c, const struct h1_head *head, const struct h1_error *error)
+{
+    struct exchange x = {.loop = l, .conn = c, .head = head};
+    stats_add(&l->stats.bad_requests, 1);
+    l->handler->on_bad(l->user, &x, error);
+    if (!x.answered)
+        conn_close(l, c, CLOSE_ERROR, true);
+}
+
+/* ---- request memory ---- */
+
+static bool grow_in(struct loop *l, struct conn_io *io, size_t n)
+{
+    size_t before = io->in.cap;
+    if (l->request_bytes + n > LOOP_REQUEST_MEMORY)
+        return false;
+    int rc = buf_reserve(&io->in, n);
+    l->request_bytes += io->in.cap - before;
+    return rc == 0;
+}
+
+static void no_room(struct loop *l, struct conn *c)
+{
+    static const struct h1_error full = {
+        .status = 503, .code = "request_memory", .detail = "the memory for incomplete requests is used up"};
+    stats_add(&l->stats.refused_memory, 1);
+    refuse(l, c, NULL, &full);
+}
+
+/* Keeps bytes that are not in the connection's buffer yet. */
+static bool stash(struct loop *l, struct conn *c, const char *p, size_t n)
+{
+    struct conn_io *io = conn_buffers(l, c);
+    if (!io || !grow_in(l, io, n)) {
+        no_room(l, c);
+        return false;
+    }
+    buf_append(&io->in, p, n);
+    return true;
+}
+
+/* ---- one request ---- */
+
+/* Calls the handler; the bytes of the request may be gone afterwards. */
+static void dispatch(struct exchange *x)
+{
+    struct loop *l = x->loop;
+    l->handler->on_request(l->user, x);
+    if (!x->answered && x->conn->state != CONN_STREAM && x->conn->state != CONN_CLOSED)
+        conn_close(l, x->conn, CLOSE_ERROR, true);
+}
+
+static void enter_body(struct loop *l, struct conn *c, const struct h1_head *head, size_t head_len)
+{
+    struct conn_io *io = c->io;
+    conn_set_state(c, CONN_BODY);
+    conn_set_deadline(l, c, l->config.body_timeout);
+    io->head_len = head_len;
+    io->body_len = 0;
+    io->need = head->chunked ? UINT64_MAX : head_len + head->content_length;
+    memset(&io->chunked, 0, sizeof(io->chunked));
+    if (head->expect_continue && io->in.len == head_len) {
+        buf_puts(&io->out, "HTTP/1.1 100 Continue\r\n\r\n");
+        conn_list(l, c);
+    }
+}
+
+/* The request in `in` is complete: head, body, and `rest` bytes of what follows it. */
+static void complete_body(struct loop *l, struct conn *c, size_t body_len, size_t rest)
+{
+    struct conn_io *io = c->io;
+    struct h1_head head;
+    struct h1_error error;
+    const struct h1_limits limits = {UINT32_MAX, UINT32_MAX};
+    size_t used = io->in.len - rest;
+    if (h1_parse_head(io->in.data, io->head_len, 0, &limits, &head, &error) <= 0) {
+        conn_close(l, c, CLOSE_ERROR, true); /* cannot be: it was parsed before */
+        return;
+    }
+    struct exchange x = {.loop = l, .conn = c, .head = &head, .body = {io->in.data + io->head_len, body_len}};
+    dispatch(&x);
+    if (c->state == CONN_CLOSED)
+        return;
+    buf_consume(&c->io->in, used);
+    c->io->seen = 0;
+}
+
+/* True: a request was completed. */
+static bool continue_chunked(struct loop *l, struct conn *c)
+{
+    struct conn_io *io = c->io;
+    struct h1_error error;
+    size_t at = io->head_len + io->body_len, len = io->in.len - at, fed = len, rest = 0;
+    int rc = h1_chunked_feed(&io->chunked, io->in.data + at, &len, &rest, &error);
+    if (rc < 0) {
+        refuse(l, c, NULL, &error);
+        return false;
+    }
+    io->body_len += len;
+    if (l->config.max_body && io->body_len > l->config.max_body) {
+        static const struct h1_error large = {
+            .status = 413, .code = "body_too_large", .detail = "the body is larger than --max-body"};
+        refuse(l, c, NULL, &large);
+        return false;
+    }
+    if (rest > 0)
+        memmove(io->in.data + at + len, io->in.data + at + fed - rest, rest);
+    io->in.len = at + len + rest;
+    if (rc == 1)
+        complete_body(l, c, io->body_len, rest);
+    return rc == 1;
+}
+
+static bool continue_body(struct loop *l, struct conn *c)
+{
+    struct conn_io *io = c->io;
+    if (io->need == UINT64_MAX)
+        return continue_chunked(l, c);
+    if (io->in.len < io->need)
+        return false;
+    complete_body(l, c, (size_t)io->need - io->head_len, io->in.len - (size_t)io->need);
+    return true;
+}
+
+/* Answered before the body was read: bytes to skip if all of it is here; otherwise the connection ends, because
+ * nobody will read the rest. */
+static size_t skip_body(struct conn *c, const struct h1_head *head, size_t available)
+{
+    if (!head->has_body || c->state == CONN_CLOSED)
+        return 0;
+    if (!head->chunked && head->content_length <= available)
+        return (size_t)head->content_length;
+    if (c->state == CONN_HEAD)
+        conn_set_state(c, CONN_ENDING);
+    return available;
+}
+
+enum take { TAKE_NEXT, TAKE_MORE, TAKE_BODY, TAKE_STOP };
+
+/* One head, and its body if that is here too. *used grows by what is done with. */
+static enum take take_request(struct loop *l, struct conn *c, const char *p, size_t n, size_t *used)
+{
+    struct h1_head head;
+    struct h1_error error;
+    const struct h1_limits limits = {l->config.max_request_line, l->config.max_headers};
+    ssize_t len = h1_parse_head(p, n, c->io ? c->io->seen : 0, &limits, &head, &error);
+    if (len == 0)
+        return TAKE_MORE;
+    if (len < 0) {
+        refuse(l, c, NULL, &error);
+        return TAKE_STOP;
+    }
+    if (c->io)
+        c->io->seen = 0;
+    stats_add(&l->stats.requests, 1);
+    struct exchange x = {.loop = l, .conn = c, .head = &head};
+    size_t available = n - (size_t)len;
+    if (!l->handler->on_head(l->user, &x)) {
+        if (!x.answered && c->state != CONN_STREAM && c->state != CONN_CLOSED)
+            conn_close(l, c, CLOSE_ERROR, true);
+        *used += (size_t)len + skip_body(c, &head, available);
+        return TAKE_NEXT;
+    }
+    if (head.has_body && (head.chunked || head.content_length > available)) {
+        if (!c->io || c->io->in.data != p - *used) {
+            if (!stash(l, c, p, n))
+                return TAKE_STOP;
+            *used += n;
+        } else {
+            buf_consume(&c->io->in, *used);
+            *used = 0;
+        }
+        enter_body(l, c, &head, (size_t)len);
+        return TAKE_BODY;
+    }
+    x.body = (struct span){p + len, (size_t)head.content_length};
+    *used += (size_t)len + (size_t)head.content_length;
+    dispatch(&x);
+    return TAKE_NEXT;
+}
+
+/* ---- reading ---- */
+
+static void expect_rest_of_head(struct loop *l, struct conn *c)
+{
+    uint32_t limit = l->config.head_timeout;
+    uint32_t left = c->deadline - (uint32_t)l->now;
+    if (limit > 0 && (!(c->flags & CONN_DEADLINE) || (int32_t)(left - limit) > 0))
+        conn_set_deadline(l, c, limit);
+}
+
+static bool takes_requests(const struct conn *c)
+{
+    return c->state == CONN_HEAD && !(c->flags & CONN_PAUSED);
+}
+
+/* Requests from the connection's own buffer. */
+static enum take take_kept(struct loop *l, struct conn *c)
+{
+    size_t used = 0;
+    enum take took = TAKE_NEXT;
+    while (took == TAKE_NEXT && takes_requests(c) && c->io && used < c->io->in.len)
+        took = take_request(l, c, c->io->in.data + used, c->io->in.len - used, &used);
+    if (c->state == CONN_CLOSED || !c->io)
+        return TAKE_STOP;
+    if (used > 0)
+        buf_consume(&c->io->in, used);
+    if (c->state == CONN_HEAD && took == TAKE_MORE) {
+        c->io->seen = c->io->in.len;
+        expect_rest_of_head(l, c);
+    }
+    conn_trim(l, c);
+    return took;
+}
+
+/* Goes on with what the connection's own buffer holds, be it the rest of a body or further requests. */
+static void take_more(struct loop *l, struct conn *c)
+{
+    do {
+        if (c->state == CONN_BODY && !continue_body(l, c))
+            return;
+    } while (c->state == CONN_HEAD && take_kept(l, c) == TAKE_BODY);
+}
+
+/* Requests from bytes that are not the connection's: what is left over is kept. */
+static void take_fresh(struct loop *l, struct conn *c, const char *p, size_t n)
+{
+    size_t used = 0;
+    enum take took = TAKE_NEXT;
+    while (used < n && took == TAKE_NEXT && takes_requests(c))
+        took = take_request(l, c, p + used, n - used, &used);
+    if (took == TAKE_BODY) {
+        take_more(l, c);
+        return;
+    }
+    if (used >= n || c->state != CONN_HEAD || !stash(l, c, p + used, n - used))
+        return;
+    c->io->seen = took == TAKE_MORE ? n - used : 0;
+    if (took == TAKE_MORE)
+        expect_rest_of_head(l, c);
+}
+
+static void end_of_input(struct loop *l, struct conn *c)
+{
+    c->flags |= CONN_EOF;
+    bool pending = c->partial || (c->io && c->io->out.len + c->io->page.len > 0);
+    if (c->state == CONN_STREAM || c->state == CONN_LINGER || !pending) {
+        conn_close(l, c, CLOSE_CLIENT, c->state == CONN_STREAM && c->flags & CONN_BLOCKED);
+        return;
+    }
+    if (c->state != CONN_ENDING) {
+        conn_set_state(c, CONN_ENDING);
+        conn_set_deadline(l, c, LINGER_MS);
+    }
+    conn_watch(l, c, IO_WRITE);
+}
+
+static void broken(struct loop *l, struct conn *c, int error)
+{
+    conn_close(l, c, error == ETIMEDOUT ? CLOSE_TIMEOUT : CLOSE_RESET, true);
+}
+
+/* Bytes that no request is made of: after a stream began, or after the last answer. */
+static void discard_input(struct loop *l, struct conn *c)
+{
+    ssize_t n = l->io->ops->recv(l->io, c->fd, l->read_buffer, LOOP_READ_BUFFER);
+    if (n == 0)
+        end_of_input(l, c);
+    else if (n < 0 && n != -EAGAIN)
+        broken(l, c, (int)-n);
+}
+
+static void read_request(struct loop *l, struct conn *c)
+{
+    struct conn_io *io = c->io && c->io->in.len > 0 ? c->io : NULL;
+    char *to = l->read_buffer;
+    size_t room = LOOP_READ_BUFFER;
+    if (io) {
+        room = READ_STEP;
+        if (!grow_in(l, io, room)) {
+            no_room(l, c);
+            return;
+        }
+        to = io->in.data + io->in.len;
+    }
+    ssize_t n = l->io->ops->recv(l->io, c->fd, to, room);
+    if (n == -EAGAIN)
+        return;
+    if (n <= 0) {
+        n == 0 ? end_of_input(l, c) : broken(l, c, (int)-n);
+        return;
+    }
+    stats_add(&l->stats.received_bytes, (uint64_t)n);
+    if (!io) {
+        take_fresh(l, c, to, (size_t)n);
+    } else {
+        io->in.len += (size_t)n;
+        take_more(l, c);
+    }
+}
+
+/* ---- flushing ---- */
+
+static void linger(struct loop *l, struct conn *c)
+{
+    if (c->flags & CONN_EOF) {
+        conn_close(l, c, CLOSE_CLIENT, false);
+        return;
+    }
+    /* RFC 9112 section 9.6: closing while the peer still sends would reset the connection and may destroy the
+     * answer on its way. */
+    l->io->ops->shutdown(l->io, c->fd);
+    conn_set_state(c, CONN_LINGER);
+    conn_set_deadline(l, c, LINGER_MS);
+    conn_watch(l, c, IO_READ | IO_HANGUP);
+}
+
+static void resume_requests(struct loop *l, struct conn *c)
+{
+    c->flags &= (uint8_t)~CONN_PAUSED;
+    conn_watch(l, c, IO_READ | IO_HANGUP);
+    take_more(l, c);
+}
+
+static void flush(struct loop *l, struct conn *c)
+{
+    if (c->sub.marks & SUB_KICK && c->state == CONN_STREAM)
+        deliver_end(l, c, CLOSE_KICK);
+    if (deliver_flush(l, c) != DELIVER_DONE) {
+        if (c->flags & CONN_PAUSED && c->state != CONN_CLOSED)
+            conn_watch(l, c, IO_WRITE);
+        return;
+    }
+    if (c->state == CONN_ENDING)
+        linger(l, c);
+    else if (c->flags & CONN_PAUSED)
+        resume_requests(l, c);
+}
+
+/* Whoever is listed while this runs is looked at in the next turn. */
+static void flush_list(struct loop *l)
+{
+    uint32_t slot = l->listed;
+    l->listed = SLAB_NONE;
+    while (slot != SLAB_NONE) {
+        struct conn *c = slab_get(&l->conns, slot);
+        slot = c->next;
+        c->flags &= (uint8_t)~CONN_LISTED;
+        if (c->state == CONN_CLOSED)
+            conn_free(l, c);
+        else
+            flush(l, c);
+    }
+}
+
+/* ---- accepting ---- */
+
+static bool looks_like_event_source(const char *p, size_t n)
+{
+    return memmem(p, n, "text/event-stream", sizeof("text/event-stream") - 1) != NULL;
+}
+
+/* No descriptor is left but the spare one: answer one connection with it instead of leaving it unanswered in the
+ * kernel's queue while the listener reports it again and again. False if there was none. */
+static bool shed(struct loop *l, int listener)
+{
+    struct io_peer peer;
+    struct buf out;
+    l->io->ops->spare(l->io, false);
+    int fd = l->io->ops->accept(l->io, listener, &peer);
+    if (fd >= 0) {
+        ssize_t n = l->io->ops->recv(l->io, fd, l->read_buffer, LOOP_READ_BUFFER);
+        buf_init(&out, 4096);
+        l->handler->on_shed(l->user, l, n > 0 && looks_like_event_source(l->read_buffer, (size_t)n), &out);
+        struct iovec iov = {out.data, out.len};
+        if (out.len > 0)
+            l->io->ops->send(l->io, fd, &iov, 1);
+        l->io->ops->shutdown(l->io, fd);
+        l->io->ops->close(l->io, fd, false);
+        buf_finish(&out);
+        stats_add(&l->stats.refused_descriptors, 1);
+    }
+    l->io->ops->spare(l->io, true);
+    return fd >= 0;
+}
+
+static void accept_some(struct loop *l, int listener)
+{
+    for (unsigned i = 0; i < ACCEPT_MAX; i++) {
+        struct io_peer peer;
+        int fd = l->io->ops->accept(l->io, listener, &peer);
+        if (fd == -EMFILE || fd == -ENFILE) {
+            if (!shed(l, listener))
+                return;
+            continue;
+        }
+        if (fd < 0)
+            return;
+        struct conn *c = conn_open(l, fd, &peer);
+        if (c)
+            conn_set_deadline(l, c, l->config.head_timeout);
+        else
+            l->io->ops->close(l->io, fd, true);
+    }
+}
+
+int worker_listen(struct loop *l, const int *listeners, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        int rc = l->io->ops->watch(l->io, listeners[i], (uint64_t)GEN_LISTENER << 32 | i, IO_READ, true);
+        if (rc < 0)
+            return rc;
+    }
+    l->listeners = listeners;
+    l->listener_count = count;
+    return 0;
+}
+
+/* ---- deadlines ---- */
+
+static void on_deadline(struct loop *l, struct conn *c)
+{
+    static const struct h1_error slow_head = {
+        .status = 408, .code = "head_timeout", .detail = "the request head took longer than --head-timeout"};
+    static const struct h1_error slow_body = {
+        .status = 408, .code = "body_timeout", .detail = "the request body took longer than --body-timeout"};
+    switch ((enum conn_state)c->state) {
+    case CONN_HEAD:
+        if (c->io && c->io->in.len > 0 && c->io->out.len + c->io->page.len == 0)
+            refuse(l, c, NULL, &slow_head);
+        else
+            conn_close(l, c, CLOSE_TIMEOUT, false);
+        break;
+    case CONN_BODY:
+        refuse(l, c, NULL, &slow_body);
+        break;
+    case CONN_STREAM:
+        deliver_end(l, c, l->draining ? CLOSE_DRAIN : CLOSE_AGE);
+        break;
+    case CONN_ENDING:
+    case CONN_LINGER:
+        conn_close(l, c, CLOSE_TIMEOUT, true);
+        break;
+    case CONN_FREE:
+    case CONN_CLOSED:
+        break;
+    }
+}
+
+static void check(struct loop *l, struct conn *c)
+{
+    if (conn_due(l, c))
+        on_deadline(l, c);
+    else if (c->state == CONN_STREAM)
+        deliver_heartbeat(l, c);
+}
+
+/* A tenth of all connections, ten times a second: a deadline is kept within a second, and with few connections
+ * within a tenth of one. */
+static void sweep(struct loop *l)
+{
+    uint32_t end = slab_end(&l->conns);
+    uint32_t share = end / 10 > SWEEP_MIN ? end / 10 : SWEEP_MIN;
+    for (uint32_t done = 0; done < share && done < end; done += SLAB_CHUNK) {
+        if (l->sweep >= end)
+            l->sweep = 0;
+        struct conn *chunk = slab_chunk_at(&l->conns, l->sweep);
+        l->sweep += SLAB_CHUNK;
+        for (unsigned i = 0; chunk && i < SLAB_CHUNK; i++)
+            if (chunk[i].state != CONN_FREE)
+                check(l, &chunk[i]);
+    }
+}
+
+/* ---- what others ask of the loop ---- */
+
+static void begin_drain(struct loop *l, uint32_t ms)
+{
+    l->draining = true;
+    for (uint32_t i = 0; i < slab_end(&l->conns); i++) {
+        struct conn *c = slab_get(&l->conns, i);
+        if (c && c->state == CONN_STREAM)
+            conn_set_deadline(l, c, 1 + rng_below(&l->rng, ms - ms / 8));
+    }
+}
+
+static void take_orders(struct loop *l)
+{
+    uint32_t drain = atomic_load_explicit(&l->drain_ms, memory_order_acquire);
+    if (drain > 0 && !l->draining)
+        begin_drain(l, drain);
+    if (atomic_exchange(&l->new_config, false)) {
+        log_lock(l->log);
+        l->config = *l->shared_config;
+        log_unlock(l->log);
+    }
+}
+
+/* ---- the turn ---- */
+
+static void handle(struct loop *l, const struct io_event *e)
+{
+    uint32_t slot = (uint32_t)e->tag, gen = (uint32_t)(e->tag >> 32);
+    if (gen == GEN_LISTENER) {
+        accept_some(l, l->listeners[slot]);
+        return;
+    }
+    struct conn *c = slab_get(&l->conns, slot);
+    if (!c || c->sub.gen != gen || c->state == CONN_CLOSED)
+        return;
+    if (e->ready & IO_WRITE)
+        flush(l, c);
+    if (!(e->ready & (IO_READ | IO_HANGUP)) || c->state == CONN_CLOSED)
+        return;
+    if ((c->state == CONN_HEAD || c->state == CONN_BODY) && !(c->flags & CONN_PAUSED))
+        read_request(l, c);
+    else
+        discard_input(l, c);
+}
+
+static int time_to_wait(struct loop *l, int max_wait_ms)
+{
+    if (l->listed != SLAB_NONE || registry_has_news(l->registry, l->index) || atomic_load(&l->new_config))
+        return 0;
+    int wait = IDLE_WAIT_MS;
+    if (l->conns.used > 0)
+        wait = l->next_tick > l->now ? (int)(l->next_tick - l->now) : 0;
+    return max_wait_ms >= 0 && max_wait_ms < wait ? max_wait_ms : wait;
+}
+
+void worker_turn(struct loop *l, int max_wait_ms)
+{
+    struct io_event events[EVENTS_MAX];
+    /* Whoever posts news sets them first and then looks at `sleeping`; we do it the other way round. One of us
+     * always sees the other. */
+    atomic_store_explicit(&l->sleeping, true, memory_order_seq_cst);
+    atomic_thread_fence(memory_order_seq_cst);
+    int count = l->io->ops->wait(l->io, events, EVENTS_MAX, time_to_wait(l, max_wait_ms));
+    atomic_store_explicit(&l->sleeping, false, memory_order_seq_cst);
+    loop_update_time(l);
+    take_orders(l);
+    for (int i = 0; i < count; i++)
+        handle(l, &events[i]);
+    deliver_news(l);
+    flush_list(l);
+    deliver_turn_end(l);
+    if (l->now >= l->next_tick) {
+        l->next_tick = l->now + TICK_MS;
+        sweep(l);
+        l->handler->on_tick(l->user, l);
+    }
+}
+
+void worker_run(struct loop *l, const atomic_bool *stop)
+{
+    while (!atomic_load(stop))
+        worker_turn(l, -1);
+}
+
+void worker_close_all(struct loop *l)
+{
+    for (uint32_t i = 0; i < slab_end(&l->conns); i++) {
+        struct conn *c = slab_get(&l->conns, i);
+        if (c)
+            conn_close(l, c, CLOSE_STOP, false);
+    }
+    flush_list(l);
+}
