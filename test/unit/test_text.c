@@ -344,9 +344,9 @@ static void test_hash_values(void **state)
 {
     (void)state;
     assert_true(text_hash("a", 1, 0) == 4644417185603328019u);
-    assert_true(text_hash("hello", 5, 0) == 16350172494706860510u);
+    assert_true(text_hash("hello", 5, 0) == 16350172494705860510u);
     assert_true(text_hash("12345678", 8, 0) == 3785724242978802311u);
-    assert_true(text_hash("0123456789abcdefghij", 20, 0) == 14095073028664106786u);
+    assert_true(text_hash("0123456789abcdefghij", 20, 0) == 14095073027765101786u);
 }
 
 /* Not a proof of anything, but a mixer that forgets bytes, lengths or its seed does not come through. */
