@@ -140,6 +140,10 @@ static void test_utf8_every_sequence(void **state)
             bytes[1] = (char)pair;
             bytes[2] = bytes[3] = (char)0xBF;
             assert_int_equal(text_utf8_len(guard_copy(&g, bytes, n), n) == n, legal[n - 2][pair] && !ascii);
+            if (n == 2 || ascii)
+                continue;
+            bytes[n - 1] = pair % 2 ? '\x7F' : '\xC0'; /* no continuation byte */
+            assert_true(text_utf8_len(guard_copy(&g, bytes, n), n) != n);
         }
     }
     guard_finish(&g);
