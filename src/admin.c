@@ -47,8 +47,8 @@ static void put_stats(struct buf *out, const struct service *s)
     const struct registry *reg = s->registry;
     log_lock(s->log);
     uint64_t connections = reg->connections, clients = reg->clients;
-    uint64_t published = reg->published[CHANNEL_ALL] + reg->published[CHANNEL_CLIENT] +
-                         reg->published[CHANNEL_TOPIC];
+    uint64_t published =
+        reg->published[CHANNEL_ALL] + reg->published[CHANNEL_CLIENT] + reg->published[CHANNEL_TOPIC];
     log_unlock(s->log);
     buf_putc(out, '{');
     json_put_member_u64(out, "ts", clock_wall(s->clock));
@@ -148,7 +148,8 @@ static void begin(struct request *r, struct buf *out)
     subscribe_put_connected(r, out, (struct span){0}, (struct span){0}, "fresh");
     buf_init(&json, JSON_MAX);
     put_stats(&json, r->service);
-    event_put(out, conn_is_chunked(r->x->conn), "stats", (struct span){0}, (struct span){json.data, json.len}, 0);
+    event_put(out, conn_is_chunked(r->x->conn), "stats", (struct span){0}, (struct span){json.data, json.len},
+              0);
     out->failed |= json.failed;
     buf_finish(&json);
     service_stream_opened(r->service, r->loop, r->x->conn);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * agents - see agents.h. A fixed number of buckets: an attacker who sends a new text with each connection gets
- * chains of max-connections / 256, walked once a connect.
+ * agents - see agents.h. A fixed number of buckets: an attacker who sends a new text with each connection
+ * gets chains of max-connections / 256, walked once a connect.
  */
 #include "agents.h"
 

@@ -45,7 +45,9 @@ static const struct {
     bool may_be_auto, may_be_none;
 } ranges[] = {
 #define RANGE(field, min, max, may_be_auto, may_be_none)                                                     \
-    {#field, offsetof(struct tidings_config, field), min, max, may_be_auto, may_be_none}
+    {                                                                                                        \
+#field, offsetof(struct tidings_config, field), min, max, may_be_auto, may_be_none                   \
+    }
     RANGE(loops, 1, 64, true, false),
     RANGE(max_connections, 1, 100000000, true, true),
     RANGE(max_connections_per_client, 1, 1000000, false, true),

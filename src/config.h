@@ -5,6 +5,6 @@
 #ifndef CONFIG_H
 #define CONFIG_H
 
-#include "tidings.h"
+#include <tidings.h>
 
 #endif

@@ -66,29 +66,29 @@ struct conn {
     uint32_t partial_off;
     int fd;
     uint8_t state;
-    uint8_t interest;     /* as the io watches it */
-    uint8_t flags;        /* enum conn_flag */
-    uint8_t since_high;   /* sub.since, bits 32..39 */
-    uint32_t next;        /* in the loop's list */
+    uint8_t interest;            /* as the io watches it */
+    uint8_t flags;               /* enum conn_flag */
+    uint8_t since_high;          /* sub.since, bits 32..39 */
+    uint32_t next;               /* in the loop's list */
     _Atomic uint32_t last_write; /* these three: ms since the loop started, modulo 2^32 */
     uint32_t heartbeat_at;
-    uint32_t deadline;    /* of the present state; see CONN_DEADLINE */
+    uint32_t deadline; /* of the present state; see CONN_DEADLINE */
     uint16_t port;
     uint8_t family;
-    bool raw;             /* HTTP/1.0: no chunk frames; constant while joined */
+    bool raw; /* HTTP/1.0: no chunk frames; constant while joined */
     struct sub sub;
     struct agent *agent; /* shared text, a reference, or NULL */
     uint8_t address[16];
 };
 
 enum conn_flag {
-    CONN_BLOCKED = 1,   /* the socket is full: wait until it is writable */
-    CONN_LISTED = 2,    /* is in the loop's list */
-    CONN_STREAMED = 4,  /* is, or was, an event stream */
-    CONN_DEADLINE = 8,  /* deadline is set */
-    CONN_PAUSED = 16,   /* requests wait in io->in until out is sent */
-    CONN_EOF = 32,      /* the peer has ended its side */
-    CONN_BEATS = 64     /* heartbeat_at is set */
+    CONN_BLOCKED = 1,  /* the socket is full: wait until it is writable */
+    CONN_LISTED = 2,   /* is in the loop's list */
+    CONN_STREAMED = 4, /* is, or was, an event stream */
+    CONN_DEADLINE = 8, /* deadline is set */
+    CONN_PAUSED = 16,  /* requests wait in io->in until out is sent */
+    CONN_EOF = 32,     /* the peer has ended its side */
+    CONN_BEATS = 64    /* heartbeat_at is set */
 };
 
 _Static_assert(sizeof(struct conn) == 128, "a quiet stream is two cache lines");

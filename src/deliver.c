@@ -6,19 +6,19 @@
  *     out       answers, `__connected`, `__resync`; then io->page
  *     log       whatever lies behind the cursor, many events in one write
  *
- * A broadcast is pulled from the log once for all connections that stand at the same place (struct batch); from
- * the second one on, several events lie in one flat piece of memory, because one send() of a flat piece is the
- * cheapest thing the kernel offers and the copy is shared by all. A connection whose own channels have news
- * (SUB_NEWS), or that lags behind, pulls for itself.
+ * A broadcast is pulled from the log once for all connections that stand at the same place (struct batch);
+ * from the second one on, several events lie in one flat piece of memory, because one send() of a flat piece
+ * is the cheapest thing the kernel offers and the copy is shared by all. A connection whose own channels have
+ * news (SUB_NEWS), or that lags behind, pulls for itself.
  */
 #include "deliver.h"
 
 #include <errno.h>
 #include <string.h>
 
-#define PULL_BYTES   LOOP_FLAT_BUFFER
-#define TURN_BYTES   (256 * 1024) /* what one reader gets in one turn, so that others get theirs */
-#define ENDING_MS    5000         /* for the last bytes, when user_timeout says nothing */
+#define PULL_BYTES LOOP_FLAT_BUFFER
+#define TURN_BYTES (256 * 1024) /* what one reader gets in one turn, so that others get theirs */
+#define ENDING_MS  5000         /* for the last bytes, when user_timeout says nothing */
 
 uint32_t deliver_retry(struct loop *l)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * deliver - what leaves a connection: answers, what the hub says on its own, and events, pulled from the log at
- * the pace at which each socket takes them. Nothing is queued for a reader but its place in the log.
+ * deliver - what leaves a connection: answers, what the hub says on its own, and events, pulled from the log
+ * at the pace at which each socket takes them. Nothing is queued for a reader but its place in the log.
  */
 #ifndef DELIVER_H
 #define DELIVER_H

@@ -14,8 +14,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define WAKE_TAG    UINT64_MAX
-#define EVENTS_MAX  256
+#define WAKE_TAG   UINT64_MAX
+#define EVENTS_MAX 256
 
 struct epoll_io {
     struct io io;

@@ -76,8 +76,8 @@ struct span h1_field(const struct h1_head *head, struct span name);
 /* The reason phrase of a status, static. */
 const char *h1_reason(int status);
 
-/* Appends a status line and the Date field (now = seconds since 1970, not negative). The caller adds fields with
- * h1_put_field() and ends the head with buf_puts(out, "\r\n"). */
+/* Appends a status line and the Date field (now = seconds since 1970, not negative). The caller adds fields
+ * with h1_put_field() and ends the head with buf_puts(out, "\r\n"). */
 void h1_put_status(struct buf *out, int status, int64_t now);
 void h1_put_field(struct buf *out, const char *name, struct span value); /* controls in value: spaces */
 

@@ -131,7 +131,8 @@ void http_problem(struct request *r, int status, const char *code, const char *f
     vsnprintf(detail, sizeof(detail), format, args);
     va_end(args);
     reply_problem(r, status, code, detail,
-                  status == 503 ? "Cache-Control: no-store\r\nRetry-After: 1\r\n" : "Cache-Control: no-store\r\n");
+                  status == 503 ? "Cache-Control: no-store\r\nRetry-After: 1\r\n"
+                                : "Cache-Control: no-store\r\n");
 }
 
 /* ---- overload ---- */
@@ -269,8 +270,9 @@ static bool is_loopback_v4(struct span name)
     return parts == 4 && first == 127;
 }
 
-/* Without credentials a web page must not reach the hub by DNS rebinding: its Host would be the page's own name.
- * Only loopback names and those that were configured are answered. HTTP/1.0 without Host is no browser. */
+/* Without credentials a web page must not reach the hub by DNS rebinding: its Host would be the page's own
+ * name. Only loopback names and those that were configured are answered. HTTP/1.0 without Host is no browser.
+ */
 static bool knows_host(const struct request *r)
 {
     struct span name = without_port(r->head->host);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * http - from a request to its handler, and from an answer to bytes: one const table of routes, the checks that
- * every request passes (Host, method, media type, size), and the two forms of answer: a body, or a problem
- * (RFC 9457). A handler never touches a socket.
+ * http - from a request to its handler, and from an answer to bytes: one const table of routes, the checks
+ * that every request passes (Host, method, media type, size), and the two forms of answer: a body, or a
+ * problem (RFC 9457). A handler never touches a socket.
  */
 #ifndef HTTP_H
 #define HTTP_H
@@ -36,7 +36,8 @@ void http_on_request(void *user, struct exchange *x);
 void http_on_bad(void *user, struct exchange *x, const struct h1_error *error);
 void http_on_shed(void *user, struct loop *loop, bool asks_stream, struct buf *out);
 
-/* Answers with a body. type may be empty if body is. extra: further header lines, each with its CRLF, or NULL. */
+/* Answers with a body. type may be empty if body is. extra: further header lines, each with its CRLF, or
+ * NULL. */
 void http_reply(struct request *r, int status, struct span type, struct span body, const char *extra);
 
 /* The same for what has been written to a buffer; 503 if the buffer failed. The buffer stays the caller's. */
@@ -66,7 +67,7 @@ ssize_t http_query(const struct request *r, const char *name, char *out, size_t 
 /* The same as a whole number from 0 to max; absent: fallback. False: answered with a problem. */
 bool http_query_number(struct request *r, const char *name, uint64_t max, uint64_t fallback, uint64_t *out);
 
-#define TYPE_JSON  SPAN("application/json; charset=utf-8")
-#define TYPE_SSE   SPAN("text/event-stream; charset=utf-8")
+#define TYPE_JSON SPAN("application/json; charset=utf-8")
+#define TYPE_SSE  SPAN("text/event-stream; charset=utf-8")
 
 #endif

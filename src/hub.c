@@ -49,8 +49,8 @@ struct tidings_hub {
     struct host_list *hosts;
 };
 
-/* A NULL-ended copy of configured host names; lists are kept until the end, because a loop may still read the one
- * before. They only grow by reloads. */
+/* A NULL-ended copy of configured host names; lists are kept until the end, because a loop may still read the
+ * one before. They only grow by reloads. */
 struct host_list {
     struct host_list *next;
     char *names[];
@@ -224,7 +224,8 @@ static void destroy_real_io(void *user, struct io *io)
     epoll_destroy_io(io);
 }
 
-int hub_create_in(struct tidings_hub **out, const struct tidings_config *config, const struct hub_world *world)
+int hub_create_in(struct tidings_hub **out, const struct tidings_config *config,
+                  const struct hub_world *world)
 {
     const char *field;
     int rc = tidings_config_check(config, &field);
@@ -257,7 +258,8 @@ int hub_create_in(struct tidings_hub **out, const struct tidings_config *config,
 
 int tidings_hub_create(struct tidings_hub **hub, const struct tidings_config *config)
 {
-    const struct hub_world real = {.create_io = real_io, .destroy_io = destroy_real_io, .clock = clock_system()};
+    const struct hub_world real = {
+        .create_io = real_io, .destroy_io = destroy_real_io, .clock = clock_system()};
     return hub_create_in(hub, config, &real);
 }
 
@@ -622,17 +624,19 @@ static void copy_client(const struct service *s, const struct channel *c, struct
     if (c->label)
         memcpy(copy->name, c->label, strlen(c->label));
     copy->arrival = c->arrival;
-    copy->info = (struct tidings_client_info){.client_id = copy->client_id, .name = copy->name, .connections = c->subs};
+    copy->info = (struct tidings_client_info){
+        .client_id = copy->client_id, .name = copy->name, .connections = c->subs};
     lists_times(s, c, &copy->info.connected_at, &copy->info.last_seen);
 }
 
-/* Clients that came before `arrival`. Where the last page ended is found again by its client, or by walking. */
+/* Clients that came before `arrival`. Where the last page ended is found again by its client, or by walking.
+ */
 static unsigned copy_page(struct tidings_hub *hub, const struct client_copy *last, struct client_copy *page)
 {
     unsigned n = 0;
     log_lock(&hub->log);
-    struct channel *c = last ? lists_behind(&hub->service, last->arrival, span_of(last->client_id))
-                             : hub->registry.newest;
+    struct channel *c =
+        last ? lists_behind(&hub->service, last->arrival, span_of(last->client_id)) : hub->registry.newest;
     for (; c && n < COPY_MAX; c = registry_next_client(&hub->registry, c))
         copy_client(&hub->service, c, &page[n++]);
     log_unlock(&hub->log);

@@ -4,7 +4,8 @@
  * is epoll.c; the tests' simulated world is another, with sockets in memory, virtual time and seeded faults.
  * Nothing above this line knows which one it stands on.
  *
- * All functions but wake are called by the loop's own thread. Results below 0 are -errno. None blocks but wait.
+ * All functions but wake are called by the loop's own thread. Results below 0 are -errno. None blocks but
+ * wait.
  */
 #ifndef IO_H
 #define IO_H
@@ -51,7 +52,8 @@ struct io_ops {
     void (*shutdown)(struct io *io, int fd);
     /* reset: what is not sent yet is thrown away (RST), so that a dead reader pins no kernel memory. */
     void (*close)(struct io *io, int fd, bool reset);
-    /* Waits until something is ready, wake was called or the time is over (-1: for ever). Returns the count. */
+    /* Waits until something is ready, wake was called or the time is over (-1: for ever). Returns the count.
+     */
     int (*wait)(struct io *io, struct io_event *events, int max, int timeout_ms);
     /* Gives up (false) or takes again (true) the one descriptor that is held in reserve, so that a connection
      * can be accepted, answered and closed when descriptors have run out. */

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT
  *
  * listener - one socket for each loop with SO_REUSEPORT, between which the kernel spreads connections evenly
- * (two loops share one accept queue badly: the busier one wins the race). SO_REUSEPORT would also let a second
- * hub of the same user share the port unnoticed, so a plain socket claims the address first: "in use" stays an
- * error.
+ * (two loops share one accept queue badly: the busier one wins the race). SO_REUSEPORT would also let a
+ * second hub of the same user share the port unnoticed, so a plain socket claims the address first: "in use"
+ * stays an error.
  */
 #include "listener.h"
 
 #include "text.h"
-#include "tidings.h"
+#include <tidings.h>
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -83,9 +83,9 @@ static int system_error(int fd)
     if (fd >= 0)
         close(fd);
     errno = saved;
-    return saved == EADDRINUSE                                ? TIDINGS_EINUSE
+    return saved == EADDRINUSE                               ? TIDINGS_EINUSE
            : saved == EADDRNOTAVAIL || saved == EAFNOSUPPORT ? TIDINGS_EADDRESS
-                                                              : TIDINGS_ESYSTEM;
+                                                             : TIDINGS_ESYSTEM;
 }
 
 static void set_int(int fd, int level, int name, int value)
@@ -171,7 +171,8 @@ static int open_tcp(struct listener *l, const char *text, uint32_t loops, const 
     return 0;
 }
 
-/* A socket file that nobody accepts on is left over from a crash and may be replaced; anything else may not. */
+/* A socket file that nobody accepts on is left over from a crash and may be replaced; anything else may not.
+ */
 static bool clear_stale(const struct sockaddr_un *a)
 {
     struct stat st;

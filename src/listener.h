@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * listener - turns "127.0.0.1:3000", "[::1]:3000", "localhost:0" and "unix:/run/t.sock" into listening sockets.
+ * listener - turns "127.0.0.1:3000", "[::1]:3000", "localhost:0" and "unix:/run/t.sock" into listening
+ * sockets.
  *
  * Options that every connection needs (TCP_NODELAY, SO_KEEPALIVE, TCP_USER_TIMEOUT, SO_SNDBUF) are set on the
  * listener: Linux hands them down to accepted sockets, so that accepting costs no call for each.

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * lists - see lists.h. Answers are pages of bounded length, written while the registry's lock is held: what they
- * show is of one moment. A page ends early rather than hold the lock long, and `next` says where to go on.
+ * lists - see lists.h. Answers are pages of bounded length, written while the registry's lock is held: what
+ * they show is of one moment. A page ends early rather than hold the lock long, and `next` says where to go
+ * on.
  */
 #include "lists.h"
 
@@ -12,7 +13,7 @@
 
 #define LIMIT_DEFAULT 100
 #define LIMIT_MAX     1000
-#define SCAN_MAX      20000       /* clients looked at for one page */
+#define SCAN_MAX      20000 /* clients looked at for one page */
 #define PAGE_BYTES    (512 * 1024)
 #define ROW_TOPICS    64
 #define BAN_MAX       (366u * 24 * 3600)
@@ -178,8 +179,9 @@ static bool read_page(struct request *r, struct page *p)
         http_problem(r, 400, "invalid_parameter", "prefix: at most %d bytes", TIDINGS_CLIENT_ID_MAX);
         return false;
     }
-    if (p->after_len == -2 || (p->after_len > 0 && !read_token((struct span){p->after, (size_t)p->after_len},
-                                                              &p->arrival, p->after_key, &p->after_key_len))) {
+    if (p->after_len == -2 ||
+        (p->after_len > 0 && !read_token((struct span){p->after, (size_t)p->after_len}, &p->arrival,
+                                         p->after_key, &p->after_key_len))) {
         http_problem(r, 400, "invalid_parameter", "after: not the `next` of an earlier page");
         return false;
     }
@@ -237,12 +239,11 @@ void lists_clients(struct request *r)
 static bool read_param(struct request *r, char *out, struct span *key)
 {
     char decoded[3 * TIDINGS_CLIENT_ID_MAX];
-    ssize_t n = r->param.len <= sizeof(decoded)
-                    ? text_percent_decode(r->param.p, r->param.len, decoded, false)
-                    : -1;
+    ssize_t n =
+        r->param.len <= sizeof(decoded) ? text_percent_decode(r->param.p, r->param.len, decoded, false) : -1;
     if (n < 0 || !text_is_name(decoded, (size_t)n, TIDINGS_CLIENT_ID_MAX)) {
-        http_problem(r, 400, "invalid_client_id", "clientId: 1 to %d bytes of UTF-8 without control characters",
-                     TIDINGS_CLIENT_ID_MAX);
+        http_problem(r, 400, "invalid_client_id",
+                     "clientId: 1 to %d bytes of UTF-8 without control characters", TIDINGS_CLIENT_ID_MAX);
         return false;
     }
     memcpy(out, decoded, (size_t)n);

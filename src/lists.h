@@ -7,9 +7,9 @@
 
 #include "http.h"
 
-void lists_metrics(struct request *r);    /* GET /api/sse/metrics */
-void lists_clients(struct request *r);    /* GET /api/sse/clients */
-void lists_client(struct request *r);     /* GET /api/sse/clients/{} */
+void lists_metrics(struct request *r);         /* GET /api/sse/metrics */
+void lists_clients(struct request *r);         /* GET /api/sse/clients */
+void lists_client(struct request *r);          /* GET /api/sse/clients/{} */
 void lists_kick_client(struct request *r);     /* DELETE /api/sse/clients/{} */
 void lists_kick_connection(struct request *r); /* DELETE /api/sse/connections/{} */
 

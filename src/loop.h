@@ -14,7 +14,7 @@
 #include "rng.h"
 #include "slab.h"
 #include "stats.h"
-#include "tidings.h"
+#include <tidings.h>
 
 #define LOOP_REQUEST_MEMORY (64ull << 20) /* ceiling of request_bytes */
 #define LOOP_READ_BUFFER    (64 * 1024)
@@ -67,15 +67,15 @@ struct loop {
 
     uint64_t started;      /* monotonic ms */
     uint64_t started_wall; /* wall clock ms of the same moment */
-    uint64_t now;      /* ms since `started`, read once a turn */
+    uint64_t now;          /* ms since `started`, read once a turn */
     uint64_t next_tick;
     bool draining;
 
     struct slab conns;
     struct agents agents;
     uint32_t next_gen;
-    uint32_t listed;  /* first connection of the list that is looked at before sleeping; SLAB_NONE: empty */
-    uint32_t sweep;   /* where the sweep over deadlines goes on */
+    uint32_t listed; /* first connection of the list that is looked at before sleeping; SLAB_NONE: empty */
+    uint32_t sweep;  /* where the sweep over deadlines goes on */
     _Atomic uint64_t request_bytes; /* held in request buffers of all connections */
 
     struct news news;
@@ -88,13 +88,13 @@ struct loop {
 
     atomic_uint streams; /* sockets that carry, or carried, a stream and are not closed yet */
 
-    atomic_bool sleeping; /* set before wait: others wake it only then */
-    atomic_uint drain_ms;     /* set once by whoever begins the drain */
-    atomic_bool new_config;   /* *shared_config has changed */
+    atomic_bool sleeping;                       /* set before wait: others wake it only then */
+    atomic_uint drain_ms;                       /* set once by whoever begins the drain */
+    atomic_bool new_config;                     /* *shared_config has changed */
     const struct tidings_config *shared_config; /* the hub's, under the registry's lock */
 
-    char *read_buffer; /* LOOP_READ_BUFFER, shared by all connections while they are read */
-    char *flat;        /* LOOP_FLAT_BUFFER */
+    char *read_buffer;  /* LOOP_READ_BUFFER, shared by all connections while they are read */
+    char *flat;         /* LOOP_FLAT_BUFFER */
     struct buf scratch; /* for what is built and sent at once */
 };
 

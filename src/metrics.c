@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * metrics - see metrics.h. Counters come from the one list in stats.h; their number does not grow with clients
- * or topics.
+ * metrics - see metrics.h. Counters come from the one list in stats.h; their number does not grow with
+ * clients or topics.
  */
 #include "metrics.h"
 

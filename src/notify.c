@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * notify - see notify.h. The request is walked once; the payload is a view into it until the event is encoded.
- * Fields are a table: a new one is a row here, a line in docs/api.md and one in openapi.json.
+ * notify - see notify.h. The request is walked once; the payload is a view into it until the event is
+ * encoded. Fields are a table: a new one is a row here, a line in docs/api.md and one in openapi.json.
  */
 #include "notify.h"
 
@@ -98,7 +98,10 @@ static bool read_string(struct request *r, const struct notice *n, enum field i,
 {
     struct span raw = n->at[i].value;
     if (raw.len > RAW_MAX) {
-        http_problem(r, 400, i == F_EVENT ? "invalid_event" : i == F_TOPIC ? "invalid_topic" : "invalid_client_id",
+        http_problem(r, 400,
+                     i == F_EVENT   ? "invalid_event"
+                     : i == F_TOPIC ? "invalid_topic"
+                                    : "invalid_client_id",
                      "%s: too long", fields[i].name);
         return false;
     }
@@ -119,8 +122,8 @@ static bool read_client(struct request *r, struct notice *n)
         return false;
     if (text_is_name(m->to, m->to_len, TIDINGS_CLIENT_ID_MAX))
         return true;
-    http_problem(r, 400, "invalid_client_id",
-                 "clientId: 1 to %d bytes of UTF-8 without control characters", TIDINGS_CLIENT_ID_MAX);
+    http_problem(r, 400, "invalid_client_id", "clientId: 1 to %d bytes of UTF-8 without control characters",
+                 TIDINGS_CLIENT_ID_MAX);
     return false;
 }
 
@@ -142,7 +145,8 @@ static bool read_target(struct request *r, struct notice *n)
 {
     bool all = is_true(n), client = n->set[F_CLIENT], topic = n->set[F_TOPIC];
     if (topic && (all || client)) {
-        http_problem(r, 400, "ambiguous_target", "topic: cannot stand beside %s", all ? "broadcast" : "clientId");
+        http_problem(r, 400, "ambiguous_target", "topic: cannot stand beside %s",
+                     all ? "broadcast" : "clientId");
         return false;
     }
     if (!all && !client && !topic) {
@@ -169,8 +173,9 @@ static bool read_event(struct request *r, struct notice *n)
         return false;
     int rc = publish_check_event((struct span){m->event, m->event_len});
     if (rc == TIDINGS_ERESERVED)
-        http_problem(r, 400, "reserved_event",
-                     "event: names that begin with __, and open and error, belong to the hub and to EventSource");
+        http_problem(
+            r, 400, "reserved_event",
+            "event: names that begin with __, and open and error, belong to the hub and to EventSource");
     else if (rc < 0)
         http_problem(r, 400, "invalid_event", "event: 1 to %d bytes of UTF-8 without control characters",
                      TIDINGS_EVENT_MAX);

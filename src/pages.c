@@ -10,7 +10,8 @@
 
 /* Nothing but what the hub itself serves: no foreign script, no frame around it, no inline code. */
 #define PAGE_FIELDS                                                                                          \
-    "Content-Security-Policy: default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; " \
+    "Content-Security-Policy: default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' "      \
+    "data:; "                                                                                                \
     "connect-src 'self'; font-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'\r\n"   \
     "Referrer-Policy: no-referrer\r\nVary: Accept-Encoding\r\n"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * pages - what the embedder brings: files that never change while the hub runs, and routes of its own; and the
- * hub's own description of itself, /openapi.json.
+ * pages - what the embedder brings: files that never change while the hub runs, and routes of its own; and
+ * the hub's own description of itself, /openapi.json.
  */
 #ifndef PAGES_H
 #define PAGES_H

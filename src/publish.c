@@ -60,8 +60,8 @@ int publish_message(struct service *s, const struct tidings_message *m, uint32_t
         rc = publish_check_event((struct span){m->event, m->event_len});
     if (rc < 0)
         return rc;
-    struct event *e = event_create((struct span){m->event, m->event_len}, (struct span){m->json, m->json_len},
-                                   error);
+    struct event *e =
+        event_create((struct span){m->event, m->event_len}, (struct span){m->json, m->json_len}, error);
     if (!e)
         return error->what ? TIDINGS_EJSON : TIDINGS_ENOMEM;
     uint64_t ttl = m->ttl == TIDINGS_TTL_DEFAULT ? UINT64_MAX : (uint64_t)m->ttl * 1000;

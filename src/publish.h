@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * publish - the one way by which an event gets into the hub, whoever brings it: checks names, encodes, hands it
- * to the registry, logs.
+ * publish - the one way by which an event gets into the hub, whoever brings it: checks names, encodes, hands
+ * it to the registry, logs.
  */
 #ifndef PUBLISH_H
 #define PUBLISH_H

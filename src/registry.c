@@ -90,8 +90,8 @@ static uint64_t tell_listeners(struct registry *r, struct channel *c)
         return tell_client(r, c);
     uint64_t wake = 0;
     for (uint32_t i = 0; i < r->loops; i++) {
-        bool listens = c->kind == CHANNEL_ALL ? r->streams[i] > 0
-                                              : c->topic.loops && c->topic.loops[i].count > 0;
+        bool listens =
+            c->kind == CHANNEL_ALL ? r->streams[i] > 0 : c->topic.loops && c->topic.loops[i].count > 0;
         if (listens)
             wake |= tell(r, i, c);
     }
@@ -461,7 +461,8 @@ struct sub *registry_find_connection(struct registry *r, struct span connection_
 {
     uint64_t hash;
     char id[CONNECTION_ID_LEN + 1];
-    if (connection_id.len != CONNECTION_ID_LEN || !text_base32(connection_id.p, 7, &hash) || hash > UINT32_MAX)
+    if (connection_id.len != CONNECTION_ID_LEN || !text_base32(connection_id.p, 7, &hash) ||
+        hash > UINT32_MAX)
         return NULL;
     for (struct channel *c = log_chain(r->log, (uint32_t)hash); c; c = c->bucket) {
         if (c->hash != hash || c->kind != CHANNEL_CLIENT)

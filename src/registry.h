@@ -37,8 +37,8 @@ struct sub {
     bool kick;               /* lock: is to be ended */
     bool joined;             /* lock */
     uint32_t since;          /* the connection's: see conn_connected_at() */
-    struct channel *client; /* lock; NULL for a dashboard */
-    struct sub *next;       /* lock: of the same client, newest first */
+    struct channel *client;  /* lock; NULL for a dashboard */
+    struct sub *next;        /* lock: of the same client, newest first */
     struct sub *prev;
     struct sub_topics *topics; /* constant while joined; NULL if none */
 };

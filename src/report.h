@@ -6,7 +6,7 @@
 #ifndef REPORT_H
 #define REPORT_H
 
-#include "tidings.h"
+#include <tidings.h>
 
 struct report {
     void (*log)(void *user, const struct tidings_log_record *record); /* may be NULL */

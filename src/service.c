@@ -39,8 +39,8 @@ unsigned service_limits(const struct service *s, struct service_limit out[SERVIC
     unsigned n = 0;
     out[n++] = (struct service_limit){"max-connections", config.max_connections, true, streams,
                                       COUNTER(s, refused_hub)};
-    out[n++] = (struct service_limit){"max-connections-per-client", config.max_connections_per_client, false, 0,
-                                      COUNTER(s, refused_client)};
+    out[n++] = (struct service_limit){"max-connections-per-client", config.max_connections_per_client, false,
+                                      0, COUNTER(s, refused_client)};
     out[n++] = (struct service_limit){"history-total-bytes", config.history_total_bytes, true, held, 0};
     out[n++] = (struct service_limit){"request-memory", LOOP_REQUEST_MEMORY * s->loop_count, true,
                                       request_bytes, COUNTER(s, refused_memory)};

@@ -21,7 +21,7 @@ struct service {
     struct report report;
     uint64_t started; /* monotonic ms */
 
-    const struct route *routes; /* the contract's; ends with a NULL pattern */
+    const struct route *routes;              /* the contract's; ends with a NULL pattern */
     bool (*elsewhere)(struct request *r);    /* asked when no route has the path; false: nobody has it */
     const struct tidings_page *const *pages; /* the embedder's, fixed once the hub runs */
     size_t page_count;
@@ -42,8 +42,8 @@ void service_sum(const struct service *s, uint64_t sum[STATS_COUNT]);
 /* One limit with its present use, for /metrics and dashboards. */
 struct service_limit {
     const char *name;
-    uint64_t limit;   /* 0 = none */
-    bool has_use;     /* some limits are of one request or one client: they have refusals only */
+    uint64_t limit; /* 0 = none */
+    bool has_use;   /* some limits are of one request or one client: they have refusals only */
     uint64_t used;
     uint64_t refused; /* since the start */
 };

@@ -11,35 +11,37 @@
 
 /* field, Prometheus name, labels, help (the first of several lines with the same name) */
 #define STATS_MAP(X)                                                                                         \
-    X(accepted, "tidings_accepted_total", "", "Network connections accepted.")                              \
-    X(requests, "tidings_http_requests_total", "", "Requests with a complete head.")                        \
-    X(responses_2xx, "tidings_http_responses_total", "class=\"2xx\"", "Answers by class of status.")        \
-    X(responses_4xx, "tidings_http_responses_total", "class=\"4xx\"", "")                                   \
-    X(responses_5xx, "tidings_http_responses_total", "class=\"5xx\"", "")                                   \
-    X(responses_other, "tidings_http_responses_total", "class=\"other\"", "")                               \
+    X(accepted, "tidings_accepted_total", "", "Network connections accepted.")                               \
+    X(requests, "tidings_http_requests_total", "", "Requests with a complete head.")                         \
+    X(responses_2xx, "tidings_http_responses_total", "class=\"2xx\"", "Answers by class of status.")         \
+    X(responses_4xx, "tidings_http_responses_total", "class=\"4xx\"", "")                                    \
+    X(responses_5xx, "tidings_http_responses_total", "class=\"5xx\"", "")                                    \
+    X(responses_other, "tidings_http_responses_total", "class=\"other\"", "")                                \
     X(bad_requests, "tidings_http_malformed_total", "", "Requests that were not HTTP as RFC 9112 wants it.") \
-    X(streams_opened, "tidings_streams_opened_total", "", "Event streams opened.")                          \
-    X(delivered, "tidings_delivered_total", "", "Events handed to the kernel, once for each connection.")   \
-    X(sent_bytes, "tidings_sent_bytes_total", "", "Bytes handed to the kernel.")                            \
-    X(received_bytes, "tidings_received_bytes_total", "", "Bytes received.")                                \
-    X(sends, "tidings_sends_total", "", "System calls that sent something.")                                \
-    X(blocked, "tidings_send_blocked_total", "", "Sends that found the socket full.")                       \
-    X(heartbeats, "tidings_heartbeats_total", "", "Heartbeats sent.")                                       \
-    X(resyncs, "tidings_resyncs_total", "", "Readers that were too slow and were told so.")                 \
-    X(refused_hub, "tidings_refused_total", "limit=\"max-connections\"", "Streams and requests refused by a limit.") \
-    X(refused_client, "tidings_refused_total", "limit=\"max-connections-per-client\"", "")                  \
-    X(refused_draining, "tidings_refused_total", "limit=\"draining\"", "")                                  \
-    X(refused_descriptors, "tidings_refused_total", "limit=\"descriptors\"", "")                            \
-    X(refused_banned, "tidings_refused_total", "limit=\"ban\"", "")                                         \
-    X(refused_memory, "tidings_refused_total", "limit=\"request-memory\"", "")                              \
-    X(closed_client, "tidings_streams_closed_total", "cause=\"client_closed\"", "Event streams ended, by cause.") \
-    X(closed_reset, "tidings_streams_closed_total", "cause=\"reset\"", "")                                  \
-    X(closed_timeout, "tidings_streams_closed_total", "cause=\"timeout\"", "")                              \
-    X(closed_age, "tidings_streams_closed_total", "cause=\"max_age\"", "")                                  \
-    X(closed_drain, "tidings_streams_closed_total", "cause=\"drain\"", "")                                  \
-    X(closed_kick, "tidings_streams_closed_total", "cause=\"disconnected\"", "")                            \
-    X(closed_slow, "tidings_streams_closed_total", "cause=\"slow_reader\"", "")                             \
-    X(closed_stop, "tidings_streams_closed_total", "cause=\"stop\"", "")                                    \
+    X(streams_opened, "tidings_streams_opened_total", "", "Event streams opened.")                           \
+    X(delivered, "tidings_delivered_total", "", "Events handed to the kernel, once for each connection.")    \
+    X(sent_bytes, "tidings_sent_bytes_total", "", "Bytes handed to the kernel.")                             \
+    X(received_bytes, "tidings_received_bytes_total", "", "Bytes received.")                                 \
+    X(sends, "tidings_sends_total", "", "System calls that sent something.")                                 \
+    X(blocked, "tidings_send_blocked_total", "", "Sends that found the socket full.")                        \
+    X(heartbeats, "tidings_heartbeats_total", "", "Heartbeats sent.")                                        \
+    X(resyncs, "tidings_resyncs_total", "", "Readers that were too slow and were told so.")                  \
+    X(refused_hub, "tidings_refused_total", "limit=\"max-connections\"",                                     \
+      "Streams and requests refused by a limit.")                                                            \
+    X(refused_client, "tidings_refused_total", "limit=\"max-connections-per-client\"", "")                   \
+    X(refused_draining, "tidings_refused_total", "limit=\"draining\"", "")                                   \
+    X(refused_descriptors, "tidings_refused_total", "limit=\"descriptors\"", "")                             \
+    X(refused_banned, "tidings_refused_total", "limit=\"ban\"", "")                                          \
+    X(refused_memory, "tidings_refused_total", "limit=\"request-memory\"", "")                               \
+    X(closed_client, "tidings_streams_closed_total", "cause=\"client_closed\"",                              \
+      "Event streams ended, by cause.")                                                                      \
+    X(closed_reset, "tidings_streams_closed_total", "cause=\"reset\"", "")                                   \
+    X(closed_timeout, "tidings_streams_closed_total", "cause=\"timeout\"", "")                               \
+    X(closed_age, "tidings_streams_closed_total", "cause=\"max_age\"", "")                                   \
+    X(closed_drain, "tidings_streams_closed_total", "cause=\"drain\"", "")                                   \
+    X(closed_kick, "tidings_streams_closed_total", "cause=\"disconnected\"", "")                             \
+    X(closed_slow, "tidings_streams_closed_total", "cause=\"slow_reader\"", "")                              \
+    X(closed_stop, "tidings_streams_closed_total", "cause=\"stop\"", "")                                     \
     X(closed_error, "tidings_streams_closed_total", "cause=\"error\"", "")
 
 struct stats {

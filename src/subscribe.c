@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * subscribe - see subscribe.h. Everything is checked before the registry is asked; once it has admitted the
- * connection, only want of memory can stop the stream, and then the connection is closed: a browser comes back.
+ * connection, only want of memory can stop the stream, and then the connection is closed: a browser comes
+ * back.
  */
 #include "subscribe.h"
 
@@ -25,9 +26,8 @@ struct wish {
 static bool read_client_id(struct request *r, struct wish *w)
 {
     char decoded[3 * TIDINGS_CLIENT_ID_MAX];
-    ssize_t n = r->param.len <= sizeof(decoded)
-                    ? text_percent_decode(r->param.p, r->param.len, decoded, false)
-                    : -1;
+    ssize_t n =
+        r->param.len <= sizeof(decoded) ? text_percent_decode(r->param.p, r->param.len, decoded, false) : -1;
     if (n < 0 || !text_is_name(decoded, (size_t)n, TIDINGS_CLIENT_ID_MAX)) {
         http_problem(r, 400, "invalid_client_id",
                      "clientId: 1 to %d bytes of UTF-8 without control characters, percent-encoded",
@@ -95,8 +95,8 @@ static bool read_topics(struct request *r, struct wish *w)
             continue;
         ssize_t n = text_percent_decode(value.p, value.len, text, true);
         if (n < 0 || !text_is_name(text, (size_t)n, TIDINGS_TOPIC_MAX)) {
-            http_problem(r, 400, "invalid_topic",
-                         "topic: 1 to %d bytes of UTF-8 without control characters", TIDINGS_TOPIC_MAX);
+            http_problem(r, 400, "invalid_topic", "topic: 1 to %d bytes of UTF-8 without control characters",
+                         TIDINGS_TOPIC_MAX);
             return false;
         }
         w->topics[w->join.topic_count++] = (struct span){text, (size_t)n};
@@ -215,7 +215,8 @@ static void refuse(struct request *r, enum join_result result)
     switch (result) {
     case JOIN_HUB_FULL:
         stats_add(&stats->refused_hub, 1);
-        http_overloaded(r, 503, "max_connections", "the hub holds as many streams as --max-connections allows");
+        http_overloaded(r, 503, "max_connections",
+                        "the hub holds as many streams as --max-connections allows");
         break;
     case JOIN_CLIENT_FULL:
         stats_add(&stats->refused_client, 1);
@@ -259,7 +260,8 @@ static void start(struct request *r, struct wish *w)
     http_begin_stream(r, &io->out);
     deliver_begin(r->loop, c, r->loop->config.max_connection_age);
     event_put_hello(&io->out, conn_is_chunked(c), deliver_retry(r->loop));
-    subscribe_put_connected(r, &io->out, w->join.client_id, w->join.name, w->has_cursor ? "incomplete" : "fresh");
+    subscribe_put_connected(r, &io->out, w->join.client_id, w->join.name,
+                            w->has_cursor ? "incomplete" : "fresh");
     service_stream_opened(r->service, r->loop, c);
     if (io->out.failed)
         conn_close(r->loop, c, CLOSE_ERROR, true);

@@ -7,23 +7,23 @@
  *          ──► list: flush whatever has something to say, once; free what was closed
  *          ──► every 100 ms: a slice of all deadlines
  *
- * A request that arrives whole is parsed where it was read, in the loop's own buffer; only what is incomplete is
- * kept with its connection.
+ * A request that arrives whole is parsed where it was read, in the loop's own buffer; only what is incomplete
+ * is kept with its connection.
  */
 #include "worker.h"
 
 #include <errno.h>
 #include <string.h>
 
-#define EVENTS_MAX     256
-#define ACCEPT_MAX     64  /* a turn and listener */
-#define TICK_MS        100
-#define IDLE_WAIT_MS   1000
-#define LINGER_MS      2000
-#define SWEEP_MIN      (2 * SLAB_CHUNK)
-#define PAUSE_BYTES    (64 * 1024) /* of answers not sent: further requests wait */
-#define READ_STEP      (16 * 1024)
-#define GEN_LISTENER   0
+#define EVENTS_MAX   256
+#define ACCEPT_MAX   64 /* a turn and listener */
+#define TICK_MS      100
+#define IDLE_WAIT_MS 1000
+#define LINGER_MS    2000
+#define SWEEP_MIN    (2 * SLAB_CHUNK)
+#define PAUSE_BYTES  (64 * 1024) /* of answers not sent: further requests wait */
+#define READ_STEP    (16 * 1024)
+#define GEN_LISTENER 0
 
 /* ---- answering ---- */
 
@@ -169,8 +169,8 @@ static bool continue_body(struct loop *l, struct conn *c)
     return true;
 }
 
-/* Answered before the body was read: bytes to skip if all of it is here; otherwise the connection ends, because
- * nobody will read the rest. */
+/* Answered before the body was read: bytes to skip if all of it is here; otherwise the connection ends,
+ * because nobody will read the rest. */
 static size_t skip_body(struct conn *c, const struct h1_head *head, size_t available)
 {
     if (!head->has_body || c->state == CONN_CLOSED)
@@ -407,8 +407,8 @@ static bool looks_like_event_source(const char *p, size_t n)
     return memmem(p, n, "text/event-stream", sizeof("text/event-stream") - 1) != NULL;
 }
 
-/* No descriptor is left but the spare one: answer one connection with it instead of leaving it unanswered in the
- * kernel's queue while the listener reports it again and again. False if there was none. */
+/* No descriptor is left but the spare one: answer one connection with it instead of leaving it unanswered in
+ * the kernel's queue while the listener reports it again and again. False if there was none. */
 static bool shed(struct loop *l, int listener)
 {
     struct io_peer peer;
@@ -502,8 +502,8 @@ static void check(struct loop *l, struct conn *c)
         deliver_heartbeat(l, c);
 }
 
-/* A tenth of all connections, ten times a second: a deadline is kept within a second, and with few connections
- * within a tenth of one. */
+/* A tenth of all connections, ten times a second: a deadline is kept within a second, and with few
+ * connections within a tenth of one. */
 static void sweep(struct loop *l)
 {
     uint32_t end = slab_end(&l->conns);
@@ -578,8 +578,8 @@ static int time_to_wait(struct loop *l, int max_wait_ms)
 void worker_turn(struct loop *l, int max_wait_ms)
 {
     struct io_event events[EVENTS_MAX];
-    /* Whoever posts news sets them first and then looks at `sleeping`; we do it the other way round. One of us
-     * always sees the other. */
+    /* Whoever posts news sets them first and then looks at `sleeping`; we do it the other way round. One of
+     * us always sees the other. */
     atomic_store_explicit(&l->sleeping, true, memory_order_seq_cst);
     atomic_thread_fence(memory_order_seq_cst);
     int count = l->io->ops->wait(l->io, events, EVENTS_MAX, time_to_wait(l, max_wait_ms));
