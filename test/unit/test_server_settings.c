@@ -1,0 +1,314 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * test_server_settings - the table read from flags, environment and file, which source wins, and that
+ * everything wrong is named.
+ */
+#include "settings.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include <unistd.h>
+
+#include "settings_table.h"
+
+static char *no_env[] = {NULL};
+
+/* Writes a file and returns the flag that names it. */
+static char *config_flag(const char *text)
+{
+    static char flag[64];
+    char path[] = "/tmp/tidings-settings-XXXXXX";
+    int fd = mkstemp(path);
+
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, text, strlen(text)), strlen(text));
+    close(fd);
+    snprintf(flag, sizeof flag, "--config=%s", path);
+    return flag;
+}
+
+static void remove_config(const char *flag)
+{
+    unlink(strchr(flag, '=') + 1);
+}
+
+/* Loads one flag; the message, or NULL if it was fine. */
+static const char *complaint(char *flag, char *value)
+{
+    static char error[SETTINGS_ERROR_MAX];
+    char *argv[] = {flag, value, NULL};
+    struct settings settings;
+    int result = settings_load(&settings, value ? 2 : 1, argv, no_env, error);
+
+    settings_finish(&settings);
+    return result < 0 ? error : NULL;
+}
+
+static void assert_complaint(char *flag, char *value, const char *expected)
+{
+    const char *text = complaint(flag, value);
+
+    assert_non_null(text);
+    if (!strstr(text, expected))
+        fail_msg("\"%s\" does not say \"%s\"", text, expected);
+    assert_null(strchr(text, '\n'));
+}
+
+static void test_defaults(void **state)
+{
+    struct settings settings;
+    struct tidings_config config;
+    char error[SETTINGS_ERROR_MAX];
+
+    (void)state;
+    assert_int_equal(settings_load(&settings, 0, no_env, no_env, error), 0);
+    tidings_config_init(&config);
+    assert_int_equal(settings.config.heartbeat, config.heartbeat);
+    assert_int_equal(settings.config.history_total_bytes, config.history_total_bytes);
+    assert_int_equal(settings.listen.count, 1);
+    assert_string_equal(settings.listen.items[0], "127.0.0.1:3000");
+    assert_int_equal(settings.drain_time, 10000);
+    assert_int_equal(settings.log_level, TIDINGS_LOG_INFO);
+    assert_null(settings.config.public_hosts);
+    settings_finish(&settings);
+}
+
+static void test_precedence(void **state)
+{
+    char *flag = config_flag("heartbeat = 1s\nretry = 1s\nmax-body = 1KiB ; why\nlisten=127.0.0.1:1\n# no\n"
+                             "listen=127.0.0.1:2\n");
+    char *argv[] = {flag, "--heartbeat", "3s", "--public-host=a", "--public-host", "b", NULL};
+    char *env[] = {"TIDINGS_HEARTBEAT=2s",
+                   "TIDINGS_RETRY=2s",
+                   "TIDINGS_LISTEN=127.0.0.1:3, [::1]:4",
+                   "HOME=/",
+                   "TIDINGS_URL=x",
+                   "TIDINGS_KEY=secret",
+                   "TIDINGS_NONSENSE=1",
+                   NULL};
+    struct settings settings;
+    char error[SETTINGS_ERROR_MAX] = "";
+
+    (void)state;
+    assert_int_equal(settings_load(&settings, 6, argv, env, error), 0);
+    assert_int_equal(settings.config.heartbeat, 3000);
+    assert_int_equal(settings.config.retry, 2000);
+    assert_int_equal(settings.config.max_body, 1024);
+    assert_int_equal(settings.listen.count, 2);
+    assert_string_equal(settings.listen.items[0], "127.0.0.1:3");
+    assert_string_equal(settings.listen.items[1], "[::1]:4");
+    assert_string_equal(settings.config.public_hosts[1], "b");
+    assert_null(settings.config.public_hosts[2]);
+    assert_int_equal(settings.warnings.count, 1);
+    assert_non_null(strstr(settings.warnings.items[0], "TIDINGS_NONSENSE"));
+    settings_finish(&settings);
+    remove_config(flag);
+}
+
+static void test_forms_of_flags(void **state)
+{
+    struct settings settings;
+    char *argv[] = {"--insecure",
+                    "--max-connections=auto",
+                    "--max-topics",
+                    "0",
+                    "--slow-reader=disconnect",
+                    "--log-level",
+                    "debug",
+                    NULL};
+    char *off[] = {"--insecure=false", NULL};
+    char error[SETTINGS_ERROR_MAX];
+
+    (void)state;
+    assert_int_equal(settings_load(&settings, 7, argv, no_env, error), 0);
+    assert_true(settings.config.insecure);
+    assert_int_equal(settings.config.max_connections, TIDINGS_AUTO);
+    assert_int_equal(settings.config.max_topics, 0);
+    assert_int_equal(settings.config.slow_reader, TIDINGS_SLOW_DISCONNECT);
+    assert_int_equal(settings.log_level, TIDINGS_LOG_DEBUG);
+    settings_finish(&settings);
+    assert_int_equal(settings_load(&settings, 1, off, no_env, error), 0);
+    assert_false(settings.config.insecure);
+    settings_finish(&settings);
+}
+
+static void test_wrong_flags(void **state)
+{
+    (void)state;
+    assert_complaint("--heartbeat", "1.5s", "--heartbeat: \"1.5s\" is not a duration");
+    assert_complaint("--heartbeat=", NULL, "--heartbeat: \"\" is not a duration");
+    assert_complaint("--retry=0", NULL, "--retry: 0 is out of range, it can be 1ms to 24h");
+    assert_complaint("--max-request-line=63", NULL, "64 to 1MiB");
+    assert_complaint("--loops", "65", "1 to 64");
+    assert_complaint("--max-topics", "-1", "--max-topics: \"-1\" is not a whole number");
+    assert_complaint("--insecure=maybe", NULL, "--insecure: \"maybe\" is not true or false");
+    assert_complaint("--slow-reader", "wait", "\"wait\" is not resync or disconnect");
+    assert_complaint("--listen", "--insecure", "--listen: needs a value");
+    assert_complaint("--listen", "example.com:80", "--listen: \"example.com:80\" is not an address");
+    assert_complaint("--public-host", "a/b", "--public-host:");
+    assert_complaint("--config", "/does/not/exist", "--config: cannot read /does/not/exist");
+    assert_complaint("--publish-key=secret", NULL, "--publish-key: unknown flag");
+    assert_null(strstr(complaint("--publish-key=secret", NULL), "secret"));
+    assert_complaint("3000", NULL, "3000: unknown argument");
+    assert_complaint("--heartbeat", "a\nb\x1b", "\"a?b?\"");
+}
+
+static void test_wrong_environment(void **state)
+{
+    char *env[] = {"TIDINGS_MAX_BODY=2GB", NULL}, *hidden[] = {"TIDINGS_RETRY=x", NULL};
+    char *argv[] = {"--retry=1s", NULL};
+    struct settings settings;
+    char error[SETTINGS_ERROR_MAX];
+
+    (void)state;
+    assert_int_equal(settings_load(&settings, 0, no_env, env, error), -1);
+    assert_non_null(strstr(error, "TIDINGS_MAX_BODY: \"2GB\" is not a size"));
+    settings_finish(&settings);
+    /* Also when a flag hides it. */
+    assert_int_equal(settings_load(&settings, 1, argv, hidden, error), -1);
+    assert_non_null(strstr(error, "TIDINGS_RETRY: "));
+    settings_finish(&settings);
+}
+
+static void test_wrong_files(void **state)
+{
+    static const struct {
+        const char *text, *expected;
+    } files[] = {
+        {"retry=1s\nretry=2s\n", ":2: retry: already set in line 1"},
+        {"\n[hub]\nretry=1s\n", ":2: sections are not used"},
+        {"retry=1s\nwhat\nloops=0\n", ":2: not of the form"},
+        {"secret-key = 1\n", ":1: secret-key: no setting has this name"},
+        {"# c\n; c\nretry = soon\n", ":3: retry: \"soon\" is not a duration"},
+        {"config = x\n", ":1: config: cannot be set in a file"},
+        {"check-config = true\n", "cannot be set in a file"},
+    };
+    char long_line[400];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        char *flag = config_flag(files[i].text);
+        assert_complaint(flag, NULL, files[i].expected);
+        remove_config(flag);
+    }
+    memset(long_line, 'x', sizeof long_line - 1);
+    long_line[sizeof long_line - 1] = '\0';
+    memcpy(long_line, "listen=", 7);
+    char *flag = config_flag(long_line);
+    assert_complaint(flag, NULL, ":1: the line is too long");
+    remove_config(flag);
+}
+
+static void count_changed(void *user, const char *name)
+{
+    char *names = user;
+
+    strcat(strcat(names, name), " ");
+}
+
+static void test_compare(void **state)
+{
+    char *argv[] = {"--loops=3", "--heartbeat=1s", "--listen=[::1]:1", NULL};
+    struct settings before, after;
+    char error[SETTINGS_ERROR_MAX], names[256] = "";
+
+    (void)state;
+    assert_int_equal(settings_load(&before, 0, no_env, no_env, error), 0);
+    assert_int_equal(settings_load(&after, 3, argv, no_env, error), 0);
+    settings_compare(&before, &after, count_changed, names);
+    assert_string_equal(names, "listen loops ");
+    settings_finish(&before);
+    settings_finish(&after);
+}
+
+static void test_where(void **state)
+{
+    char *env[] = {"TIDINGS_MAX_CONNECTION_AGE=1h", NULL}, where[128], error[SETTINGS_ERROR_MAX];
+    struct settings settings;
+
+    (void)state;
+    assert_int_equal(settings_load(&settings, 0, no_env, env, error), 0);
+    assert_string_equal(settings_where(&settings, "max_connection_age", where, sizeof where),
+                        "TIDINGS_MAX_CONNECTION_AGE");
+    assert_string_equal(settings_where(&settings, "listen", where, sizeof where), "--listen");
+    settings_finish(&settings);
+}
+
+/* Each row's default can be written as a flag, and is the same then. */
+static void test_every_default_reads_back(void **state)
+{
+    struct settings defaults, again;
+    char error[SETTINGS_ERROR_MAX], value[256], flag[400], value_again[256];
+    char *argv[] = {flag, NULL};
+    const struct setting *row;
+
+    (void)state;
+    assert_int_equal(settings_load(&defaults, 0, no_env, no_env, error), 0);
+    for (size_t i = 0; (row = settings_row(i)) != NULL; i++) {
+        assert_true(i < SETTINGS_MAX);
+        settings_print_value(&defaults, row, value, sizeof value);
+        if (!value[0])
+            continue;
+        snprintf(flag, sizeof flag, "--%s=%s", row->name, value);
+        if (settings_load(&again, 1, argv, no_env, error) < 0)
+            fail_msg("%s: %s", flag, error);
+        settings_print_value(&again, row, value_again, sizeof value_again);
+        assert_string_equal(value, value_again);
+        settings_finish(&again);
+    }
+    settings_finish(&defaults);
+}
+
+static void read_whole(FILE *file, char *out, size_t size)
+{
+    size_t n;
+
+    assert_non_null(file);
+    n = fread(out, 1, size - 1, file);
+    assert_true(n < size - 1);
+    out[n] = '\0';
+    fclose(file);
+}
+
+static void test_documentation_is_up_to_date(void **state)
+{
+    static char printed[65536], kept[65536];
+    char path[1024];
+    FILE *file = tmpfile();
+
+    (void)state;
+    assert_non_null(file);
+    settings_print_markdown(file);
+    rewind(file);
+    read_whole(file, printed, sizeof printed);
+    snprintf(path, sizeof path, "%s/../docs/settings.md", TEST_DIR);
+    read_whole(fopen(path, "r"), kept, sizeof kept);
+    if (strcmp(printed, kept) != 0)
+        fail_msg("docs/settings.md is out of date: tidings serve --help-markdown > docs/settings.md");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_defaults),
+        cmocka_unit_test(test_precedence),
+        cmocka_unit_test(test_forms_of_flags),
+        cmocka_unit_test(test_wrong_flags),
+        cmocka_unit_test(test_wrong_environment),
+        cmocka_unit_test(test_wrong_files),
+        cmocka_unit_test(test_compare),
+        cmocka_unit_test(test_where),
+        cmocka_unit_test(test_every_default_reads_back),
+        cmocka_unit_test(test_documentation_is_up_to_date),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
