@@ -289,6 +289,11 @@ export class Hub extends EventEmitter {
     return readdirSync(`/proc/${this.pid}/fd`).length;
   }
 
+  /** Resident memory in KiB. */
+  memory() {
+    return Number(/^VmRSS:\s*(\d+) kB$/m.exec(readFileSync(`/proc/${this.pid}/status`, "latin1"))[1]);
+  }
+
   /** User and system time so far, in clock ticks (100 a second on Linux). */
   cpuTicks() {
     const stat = readFileSync(`/proc/${this.pid}/stat`, "latin1");

@@ -108,7 +108,10 @@ export class SseStream {
 
   /** Has the stream ended as a whole answer does (and not by a cut)? */
   get complete() {
-    return this.chunked ? this.decoder.done : this.connection.ended && this.connection.error === null;
+    if (this.chunked) return this.decoder.done;
+    const length = this.headers.get("content-length");
+    if (length !== undefined) return this.seen - this.head.bodyStart === Number(length);
+    return this.connection.ended && this.connection.error === null;
   }
 
   /** The blocks that carry an event, system events included. */
@@ -131,7 +134,7 @@ export class SseStream {
           if (matches(block)) return block;
         }
         if (this.broken) throw this.broken;
-        if (this.connection.over) throw new Error(`the stream ended before ${wanted}`);
+        if (this.complete || this.connection.over) throw new Error(`the stream ended before ${wanted}: ${this.body.slice(-300)}`);
         return undefined;
       },
       `the event ${wanted}`,

@@ -4,8 +4,9 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { assertProblem } from "../lib/expect.mjs";
-import { Hub } from "../lib/hub.mjs";
+import { Hub, SMALL } from "../lib/hub.mjs";
 import { requestBytes } from "../lib/raw.mjs";
+import { eventually } from "../lib/wait.mjs";
 
 const NOTIFY = "/api/sse/notify";
 const BODY = '{"clientId":"honest","event":"forged","payload":1}';
@@ -331,10 +332,45 @@ describe("slow peers", () => {
     deaf.socket.pause();
     const honest = await hub.subscribe(t, "honest");
     const payload = "x".repeat(100_000);
-    for (let n = 0; n < 100; n++) await hub.publish({ broadcast: true, event: "big", payload: `${n}:${payload}` });
-    await honest.next(({ data }) => data?.startsWith('"99:'));
-    assert.equal(honest.published.length, 100);
+    for (let n = 0; n < 100; n++) {
+      await hub.publish({ broadcast: true, event: "big", payload: `${n}:${payload}` });
+      await honest.next("big");
+    }
+    assert.deepEqual(honest.published.map(([, data]) => parseInt(data.slice(1), 10)), Array.from({ length: 100 }, (_, n) => n));
   });
+
+  test("a peer that pipelines and never reads its answers costs little memory, and gets them all once it reads", async (t) => {
+    const hub = await Hub.started(t);
+    const greedy = await hub.connect(t);
+    greedy.socket.pause();
+    const count = SMALL ? 5_000 : 50_000;
+    const before_ = hub.memory();
+    greedy.send(requestBytes("GET", "/api/sse/metrics").toString("latin1").repeat(count));
+    await beside(t, hub, async () => {
+      for (let n = 0; n < 50; n++) await hub.metrics();
+    });
+    const grown = hub.memory() - before_;
+    assert.ok(grown < 8 * 1024 || SMALL, `${grown} KiB more`);
+    let answers = 0;
+    greedy.on("bytes", (piece) => (answers += piece.toString("latin1").split('"totalConnections"').length - 1));
+    greedy.pieces = [];
+    greedy.socket.resume();
+    await greedy.until(() => (answers >= count - 100 || undefined), `${count} answers`);
+  });
+});
+
+test("refused requests leave no descriptor behind", async (t) => {
+  const hub = await Hub.started(t);
+  await hub.metrics();
+  const start = hub.descriptors();
+  for (const [, bytes] of [...REFUSED, ...GARBAGE]) {
+    const connection = await hub.connect(t);
+    connection.send(Buffer.from(bytes, "latin1"));
+    connection.finish();
+    await connection.rest();
+    connection.close();
+  }
+  await eventually(() => hub.descriptors() <= start, `descriptors back to ${start}`);
 });
 
 describe("limits of one request are settings", () => {

@@ -256,6 +256,13 @@ describe("DELETE", () => {
     });
   }
 
+  test("a ban beyond all measure is refused or kept, and harms nobody", async () => {
+    for (const ban of ["4294967296", "18446744073709551615", "99999999999999999999999"]) {
+      assert.ok([200, 400].includes((await kick(`clients/for-ever?ban=${ban}`)).status), ban);
+    }
+    assert.equal((await hub.get("/healthz")).status, 200);
+  });
+
   test("other methods on these paths are a 405 with Allow", async () => {
     const client = await hub.request("POST", "/api/sse/clients/x", { body: "" });
     assertProblem(client, 405);

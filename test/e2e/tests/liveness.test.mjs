@@ -397,3 +397,16 @@ test("--max-connection-age and DELETE of the same stream do not collide", async 
   }
   await hub.totals(0, 0);
 });
+
+test("memory is bounded while subscribers that never read stay connected", { skip: SMALL && "sanitizers keep freed memory" }, async (t) => {
+  const hub = await Hub.started(t);
+  const deaf = await hub.subscribeAll(t, ids(100));
+  for (const stream of deaf) stream.connection.socket.pause();
+  const payload = JSON.stringify({ broadcast: true, event: "big", payload: "x".repeat(500_000) });
+  for (let n = 0; n < 10; n++) await hub.notify(payload);
+  const before = hub.memory();
+  for (let n = 0; n < 200; n++) await hub.notify(payload);
+  const grown = hub.memory() - before;
+  assert.ok(grown < 8 * 1024, `${grown} KiB more after another 100 MB for each of 100 readers`);
+  assert.equal((await hub.metrics()).totalConnections, 100);
+});

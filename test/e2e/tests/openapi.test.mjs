@@ -111,6 +111,7 @@ describe("/openapi.json", () => {
     const stream = await hub.subscribe(t, "sample");
     const values = { clientId: "sample", connectionId: stream.hello.connectionId };
     const body = JSON.stringify({ clientId: "sample", event: "x", payload: 1 });
+    assert.ok(operations().length > 0, "no operation is listed");
     const inOrder = operations().sort((a, b) => (a.method === "delete") - (b.method === "delete") || b.path.length - a.path.length);
     for (const { path, method, operation } of inOrder) {
       const target = path.replace(/\{([^}]*)\}/g, (_, name) => encodeURIComponent(values[name] ?? "sample"));

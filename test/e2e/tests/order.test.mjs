@@ -111,3 +111,30 @@ test("events that come faster than a reader reads arrive all, in order, once it 
   await stream.next(({ data }) => data?.startsWith('"149:'));
   assert.deepEqual(stream.published.map(([, data]) => parseInt(data.slice(1), 10)), Array.from({ length: 150 }, (_, n) => n));
 });
+
+/** Publishes more than the hub keeps (8 KiB here) and its sockets hold while the reader does not read. */
+async function fallBehind(t, flags) {
+  const hub = await Hub.started(t, ["--history-bytes", "8KiB", "--send-buffer", "16KiB", ...flags]);
+  const stream = await hub.subscribe(t, "slow");
+  stream.connection.socket.pause();
+  const payload = "x".repeat(100_000);
+  for (let n = 0; n < 100; n++) await hub.publish({ clientId: "slow", event: "seq", payload: `${n}:${payload}` });
+  stream.connection.socket.resume();
+  return { hub, stream };
+}
+
+test("a reader that has fallen behind what is kept is told so with __resync, and goes on in order", async (t) => {
+  const { hub, stream } = await fallBehind(t, ["--slow-reader", "resync"]);
+  await stream.next("__resync");
+  await hub.publish({ clientId: "slow", event: "seq", payload: "100:" });
+  await stream.next(({ data }) => data === '"100:"');
+  const numbers = stream.published.map(([, data]) => parseInt(data.slice(1), 10));
+  assert.deepEqual(numbers, [...new Set(numbers)].sort((a, b) => a - b));
+});
+
+test("with --slow-reader disconnect its stream ends instead", async (t) => {
+  const { hub, stream } = await fallBehind(t, ["--slow-reader", "disconnect"]);
+  await stream.end();
+  assert.ok(stream.events.every(({ event }) => event !== "__resync"));
+  await hub.totals(0, 0);
+});

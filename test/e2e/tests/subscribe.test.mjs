@@ -185,6 +185,11 @@ describe("resume", () => {
     }
   });
 
+  test("is incomplete for a cursor with bytes above 0x7f", async (t) => {
+    const stream = await hub.subscribe(t, "r", { headers: { "Last-Event-ID": "\xff\xfe" } });
+    assert.equal(stream.hello.resume, "incomplete");
+  });
+
   test("never claims fresh when the cursor is one of this hub's own", async (t) => {
     const { id } = await hub.publish({ clientId: "r", event: "x", payload: 1 });
     const stream = await hub.subscribe(t, "r", { headers: { "Last-Event-ID": id } });
