@@ -120,7 +120,7 @@ static void flatten(struct loop *l, struct batch *b)
 }
 
 /* Broadcasts behind the connection's cursor, shared with everybody who stands where it stands. */
-static struct batch *shared_batch(struct loop *l, struct conn *c, uint64_t cursor)
+static struct batch *shared_batch(struct loop *l, uint64_t cursor)
 {
     struct batch *b = &l->batch;
     if (b->first > 0 && cursor >= b->pull.prev && cursor < b->first) {
@@ -128,7 +128,6 @@ static struct batch *shared_batch(struct loop *l, struct conn *c, uint64_t curso
             flatten(l, b);
         return b;
     }
-    (void)c;
     log_pull_finish(&b->pull);
     b->pull.cursor = cursor;
     log_lock(l->log);
@@ -232,29 +231,49 @@ static enum deliver_result too_slow(struct loop *l, struct conn *c)
     return flush_out(l, c);
 }
 
+static enum deliver_result serve(struct loop *l, struct conn *c, const struct pull *pull, bool flat)
+{
+    if (pull->lost)
+        return too_slow(l, c);
+    if (pull->count > 0)
+        return send_pull(l, c, pull, flat);
+    set_cursor(c, pull->cursor);
+    return DELIVER_DONE;
+}
+
+/* One pull and one write. *left: there may be more behind it. */
+static enum deliver_result serve_own(struct loop *l, struct conn *c, size_t *share, bool *left)
+{
+    struct pull own;
+    own.cursor = get_cursor(c);
+    pull_own(l, c, &own);
+    *share += own.bytes;
+    *left = own.more || own.lost;
+    enum deliver_result rc = serve(l, c, &own, false);
+    log_pull_finish(&own);
+    return rc;
+}
+
+static enum deliver_result serve_shared(struct loop *l, struct conn *c, size_t *share, bool *left)
+{
+    const struct batch *b = shared_batch(l, get_cursor(c));
+    *share += b->pull.bytes;
+    *left = b->pull.more || b->pull.lost;
+    return serve(l, c, &b->pull, b->flattened && conn_is_chunked(c));
+}
+
 static enum deliver_result flush_stream(struct loop *l, struct conn *c)
 {
-    for (size_t share = 0; share < TURN_BYTES;) {
-        uint64_t cursor = get_cursor(c);
+    size_t share = 0;
+    bool left = true;
+    while (left && share < TURN_BYTES) {
         bool shared = c->sub.client && !(c->sub.marks & SUB_NEWS);
-        struct pull own = {.cursor = cursor};
-        struct batch *b = shared ? shared_batch(l, c, cursor) : NULL;
-        const struct pull *pull = shared ? &b->pull : &own;
-        if (!shared)
-            pull_own(l, c, &own);
-        enum deliver_result rc = DELIVER_DONE;
-        bool more = pull->more || pull->lost;
-        share += pull->bytes;
-        if (pull->lost)
-            rc = too_slow(l, c);
-        else if (pull->count == 0)
-            set_cursor(c, pull->cursor);
-        else
-            rc = send_pull(l, c, pull, shared && b->flattened && conn_is_chunked(c));
-        log_pull_finish(&own);
-        if (rc != DELIVER_DONE || !more)
+        enum deliver_result rc = shared ? serve_shared(l, c, &share, &left) : serve_own(l, c, &share, &left);
+        if (rc != DELIVER_DONE)
             return rc;
     }
+    if (!left)
+        return DELIVER_DONE;
     conn_list(l, c);
     return DELIVER_WAIT;
 }

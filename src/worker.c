@@ -344,6 +344,10 @@ static void read_request(struct loop *l, struct conn *c)
         io->in.len += (size_t)n;
         take_more(l, c);
     }
+    /* A crowd that comes at once would otherwise fill the heap with first answers that wait for the end of
+     * the turn, and leave it full of holes. */
+    if (c->state == CONN_STREAM)
+        deliver_flush(l, c);
 }
 
 /* ---- flushing ---- */
