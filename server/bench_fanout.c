@@ -7,6 +7,7 @@
  * second of late events, not one. With rate 0 a fixed number of events is on its way: the next one is
  * published when one has been received by every stream.
  */
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -108,9 +109,8 @@ static bool run_window(struct fanout *fanout)
         fine = fine && !fanout->poster.broken;
     }
     if (!fine)
-        bench_say("the publisher's connection was lost (posted %llu, answered %llu)",
-                  (unsigned long long)fanout->poster.posted,
-                  (unsigned long long)(fanout->poster.accepted + fanout->poster.refused));
+        bench_say("the publisher's connection was lost (posted %" PRIu64 ", unanswered %" PRIu64 ")",
+                  fanout->poster.posted, poster_unanswered(&fanout->poster));
     return fine;
 }
 

@@ -141,13 +141,28 @@ static int listen_all(struct serve *serve)
     return EXIT_FINE;
 }
 
+/* What a browser on this machine can open: "any address" is not something one can go to. */
+static void put_openable(const char *url, char *out, size_t size)
+{
+    static const char any4[] = "http://0.0.0.0:", any6[] = "http://[::]:";
+
+    if (strncmp(url, any4, sizeof any4 - 1) == 0)
+        snprintf(out, size, "http://127.0.0.1:%s", url + sizeof any4 - 1);
+    else if (strncmp(url, any6, sizeof any6 - 1) == 0)
+        snprintf(out, size, "http://[::1]:%s", url + sizeof any6 - 1);
+    else
+        snprintf(out, size, "%s", url);
+}
+
 static void say_what_to_open(const struct serve *serve)
 {
+    char url[URL_MAX + 16];
+
     for (size_t i = 0; i < serve->running->listen.count; i++) {
         if (strncmp(serve->urls[i], "http", 4) != 0 || !assets_has("/client") || !assets_has("/admin"))
             continue;
-        logger_say(serve->log, TIDINGS_LOG_INFO, "open", "open %s/client and %s/admin", serve->urls[i],
-                   serve->urls[i]);
+        put_openable(serve->urls[i], url, sizeof url);
+        logger_say(serve->log, TIDINGS_LOG_INFO, "open", "open %s/client and %s/admin", url, url);
         return;
     }
 }

@@ -250,7 +250,7 @@ static int assign(const struct reader *reader, size_t index, const char *value)
     const struct setting *row = settings_row(index);
     struct settings *settings = reader->settings;
     bool out_of_sight = settings->origin[index] > reader->origin;
-    uint64_t number;
+    uint64_t number = 0;
 
     if (row->kind == SETTING_LIST) {
         if (assign_list(reader, row, value, out_of_sight) < 0)

@@ -15,6 +15,7 @@ static void put_form(const struct setting *row, char *out, size_t size)
 {
     size_t used = 0;
 
+    out[0] = '\0';
     switch (row->kind) {
     case SETTING_DURATION:
         snprintf(out, size, "DURATION");
@@ -26,7 +27,6 @@ static void put_form(const struct setting *row, char *out, size_t size)
         snprintf(out, size, "N");
         return;
     case SETTING_FLAG:
-        out[0] = '\0';
         return;
     case SETTING_ENUM:
         for (size_t i = 0; row->choices[i] && used < size; i++)
@@ -40,6 +40,7 @@ static void put_form(const struct setting *row, char *out, size_t size)
 /* The default as one would write it; "" if there is none worth a word. */
 static void put_default(const struct settings *defaults, const struct setting *row, char *out, size_t size)
 {
+    out[0] = '\0';
     if (row->kind == SETTING_LIST && row->fallback)
         snprintf(out, size, "%s", row->fallback);
     else if (row->automatic && settings_number(defaults, row) == TIDINGS_AUTO)

@@ -19,18 +19,18 @@ enum setting_kind {
 
 struct setting {
     const char *name;
-    enum setting_kind kind;
     size_t offset; /* in struct settings */
     size_t width;  /* bytes there */
     uint64_t min, max;
-    bool reload;                     /* SIGHUP applies it */
-    bool not_in_file;                /* it would make no sense there */
     const char *automatic;           /* not NULL: "auto" may be written, and this is what it means */
     const char *const *choices;      /* of an enum, NULL-ended, in the order of its values */
     bool (*check)(const char *text); /* of a text or list */
     const char *form;                /* what a text looks like, for messages and help */
     const char *fallback;            /* of a list: the value if none is given; NULL = stays empty */
     const char *help;
+    enum setting_kind kind;
+    bool reload;      /* SIGHUP applies it */
+    bool not_in_file; /* it would make no sense there */
 };
 
 struct setting_group {
