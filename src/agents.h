@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * agents - User-Agent texts, each held once for all connections that sent the same: browsers are few, tabs
- * are many. Texts are cut to AGENTS_TEXT_MAX bytes and cleaned of what is not printable UTF-8. Not
+ * are many. Texts are cut to AGENTS_TEXT_MAX bytes; what is not printable ASCII becomes '?'. Not
  * thread-safe, but a text does not change or move while somebody holds it.
  */
 #ifndef AGENTS_H

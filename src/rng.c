@@ -15,14 +15,20 @@ uint64_t rng_next(struct rng *r)
     return z ^ z >> 31;
 }
 
-uint32_t rng_below(struct rng *r, uint32_t n)
+/* n at most 2^32. */
+static uint32_t below(struct rng *r, uint64_t n)
 {
     return (uint32_t)((rng_next(r) >> 32) * n >> 32);
 }
 
+uint32_t rng_below(struct rng *r, uint32_t n)
+{
+    return below(r, n);
+}
+
 uint32_t rng_shorten(struct rng *r, uint32_t value, unsigned percent)
 {
-    return value - rng_below(r, (uint32_t)((uint64_t)value * percent / 100) + 1);
+    return value - below(r, (uint64_t)value * percent / 100 + 1);
 }
 
 int rng_secret(void *out, size_t n)
