@@ -211,7 +211,9 @@ static void count_changed(void *user, const char *name)
 {
     char *names = user;
 
-    strcat(strcat(names, name), " ");
+    size_t used = strlen(names);
+
+    snprintf(names + used, 256 - used, "%s ", name);
 }
 
 static void test_compare(void **state)
