@@ -168,7 +168,7 @@ size_t bench_publish_room(const struct bench *bench)
     return sizeof bench->remote.headers + (size_t)bench->size + 2048;
 }
 
-/* The payload is {"r":RUN,"n":SEQ,"t":NS,"p":"xxx…"}, of bench->size bytes or as short as it can be;
+/* The payload is {"r":RUN,"n":SEQ,"t":NS,"p":"x…"}, of bench->size bytes or as short as it can be;
  * readers.c reads it. */
 size_t bench_publish_request(const struct bench *bench, char *out, size_t size, uint64_t reader, uint64_t seq,
                              uint64_t time)
