@@ -179,23 +179,24 @@ static void stop_at(struct loop *l, struct conn *c, const struct pull *pull, siz
     }
 }
 
+/* Events as pieces of one write; returns the bytes. */
+static size_t gather(const struct conn *c, const struct pull *pull, struct iovec *iov)
+{
+    size_t total = 0;
+    for (unsigned i = 0; i < pull->count; i++) {
+        struct span bytes = wire(c, pull->events[i]);
+        iov[i] = (struct iovec){(char *)(uintptr_t)bytes.p, bytes.len};
+        total += bytes.len;
+    }
+    return total;
+}
+
 static enum deliver_result send_pull(struct loop *l, struct conn *c, const struct pull *pull, bool flat)
 {
     struct iovec iov[LOG_PULL_MAX];
-    size_t total = 0;
-    int count = 1;
-    if (flat) {
-        total = pull->bytes;
-        iov[0] = (struct iovec){l->flat, total};
-    } else {
-        count = (int)pull->count;
-        for (unsigned i = 0; i < pull->count; i++) {
-            struct span bytes = wire(c, pull->events[i]);
-            iov[i] = (struct iovec){(char *)(uintptr_t)bytes.p, bytes.len};
-            total += bytes.len;
-        }
-    }
-    ssize_t sent = send_some(l, c, iov, count, total);
+    iov[0] = (struct iovec){l->flat, pull->bytes};
+    size_t total = flat ? pull->bytes : gather(c, pull, iov);
+    ssize_t sent = send_some(l, c, iov, flat ? 1 : (int)pull->count, total);
     if (sent < 0)
         return DELIVER_GONE;
     if ((size_t)sent < total) {

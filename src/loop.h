@@ -76,6 +76,7 @@ struct loop {
     uint32_t next_gen;
     uint32_t listed; /* first connection of the list that is looked at before sleeping; SLAB_NONE: empty */
     uint32_t sweep;  /* where the sweep over deadlines goes on */
+    unsigned requests_since_news;
     _Atomic uint64_t request_bytes; /* held in request buffers of all connections */
 
     struct news news;

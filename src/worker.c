@@ -21,6 +21,10 @@
 #define IDLE_WAIT_MS 1000
 #define LINGER_MS    2000
 #define SWEEP_MIN    (2 * SLAB_CHUNK)
+#define REQUESTS_MAX 64 /* of one connection in a row, so that others get their turn */
+#define NEWS_MAX                                                                                             \
+    128 /* requests after which readers are served before more is read: what is published must               \
+           not run away from readers who are not slow */
 #define PAUSE_BYTES  (64 * 1024) /* of answers not sent: further requests wait */
 #define READ_STEP    (16 * 1024)
 #define GEN_LISTENER 0
@@ -200,6 +204,7 @@ static enum take take_request(struct loop *l, struct conn *c, const char *p, siz
     if (c->io)
         c->io->seen = 0;
     stats_add(&l->stats.requests, 1);
+    l->requests_since_news++;
     struct exchange x = {.loop = l, .conn = c, .head = &head};
     size_t available = n - (size_t)len;
     if (!l->handler->on_head(l->user, &x)) {
@@ -241,13 +246,24 @@ static bool takes_requests(const struct conn *c)
     return c->state == CONN_HEAD && !(c->flags & CONN_PAUSED);
 }
 
+/* Further requests wait until the others have had their turn; flush() goes on with them. */
+static void yield(struct loop *l, struct conn *c)
+{
+    c->flags |= CONN_PAUSED;
+    conn_list(l, c);
+}
+
 /* Requests from the connection's own buffer. */
 static enum take take_kept(struct loop *l, struct conn *c)
 {
     size_t used = 0;
     enum take took = TAKE_NEXT;
-    while (took == TAKE_NEXT && takes_requests(c) && c->io && used < c->io->in.len)
-        took = take_request(l, c, c->io->in.data + used, c->io->in.len - used, &used);
+    for (unsigned n = 0; took == TAKE_NEXT && takes_requests(c) && c->io && used < c->io->in.len; n++) {
+        if (n == REQUESTS_MAX)
+            yield(l, c);
+        else
+            took = take_request(l, c, c->io->in.data + used, c->io->in.len - used, &used);
+    }
     if (c->state == CONN_CLOSED || !c->io)
         return TAKE_STOP;
     if (used > 0)
@@ -274,8 +290,12 @@ static void take_fresh(struct loop *l, struct conn *c, const char *p, size_t n)
 {
     size_t used = 0;
     enum take took = TAKE_NEXT;
-    while (used < n && took == TAKE_NEXT && takes_requests(c))
-        took = take_request(l, c, p + used, n - used, &used);
+    for (unsigned i = 0; used < n && took == TAKE_NEXT && takes_requests(c); i++) {
+        if (i == REQUESTS_MAX)
+            yield(l, c);
+        else
+            took = take_request(l, c, p + used, n - used, &used);
+    }
     if (took == TAKE_BODY) {
         take_more(l, c);
         return;
@@ -561,9 +581,10 @@ static void handle(struct loop *l, const struct io_event *e)
         return;
     if (e->ready & IO_WRITE)
         flush(l, c);
-    if (!(e->ready & (IO_READ | IO_HANGUP)) || c->state == CONN_CLOSED)
+    /* Paused: what the peer has sent stays in the kernel; a broken connection shows when it is flushed. */
+    if (!(e->ready & (IO_READ | IO_HANGUP)) || c->state == CONN_CLOSED || c->flags & CONN_PAUSED)
         return;
-    if ((c->state == CONN_HEAD || c->state == CONN_BODY) && !(c->flags & CONN_PAUSED))
+    if (c->state == CONN_HEAD || c->state == CONN_BODY)
         read_request(l, c);
     else
         discard_input(l, c);
@@ -579,6 +600,13 @@ static int time_to_wait(struct loop *l, int max_wait_ms)
     return max_wait_ms >= 0 && max_wait_ms < wait ? max_wait_ms : wait;
 }
 
+static void serve_readers(struct loop *l)
+{
+    l->requests_since_news = 0;
+    deliver_news(l);
+    deliver_turn_end(l);
+}
+
 void worker_turn(struct loop *l, int max_wait_ms)
 {
     struct io_event events[EVENTS_MAX];
@@ -590,11 +618,14 @@ void worker_turn(struct loop *l, int max_wait_ms)
     atomic_store_explicit(&l->sleeping, false, memory_order_seq_cst);
     loop_update_time(l);
     take_orders(l);
-    for (int i = 0; i < count; i++)
+    for (int i = 0; i < count; i++) {
         handle(l, &events[i]);
-    deliver_news(l);
+        if (l->requests_since_news >= NEWS_MAX)
+            serve_readers(l);
+    }
+    serve_readers(l);
     flush_list(l);
-    deliver_turn_end(l);
+    deliver_turn_end(l); /* the list, too, has pulled */
     if (l->now >= l->next_tick) {
         l->next_tick = l->now + TICK_MS;
         sweep(l);
