@@ -229,7 +229,10 @@ static enum deliver_result too_slow(struct loop *l, struct conn *c)
     event_put(&io->out, conn_is_chunked(c), "__resync", span_of(id),
               SPAN("{\"resume\":\"incomplete\",\"reason\":\"slow_reader\"}"), 0);
     stats_add(&l->stats.resyncs, 1);
-    return flush_out(l, c);
+    if (!io->out.failed)
+        return flush_out(l, c);
+    conn_close(l, c, CLOSE_ERROR, true);
+    return DELIVER_GONE;
 }
 
 static enum deliver_result serve(struct loop *l, struct conn *c, const struct pull *pull, bool flat)
@@ -393,6 +396,16 @@ void deliver_turn_end(struct loop *l)
     l->batch.first = 0;
 }
 
+/* The socket took only a part of l->scratch. */
+static void keep_rest(struct loop *l, struct conn *c, size_t sent)
+{
+    if (sent == l->scratch.len)
+        return;
+    struct conn_io *io = conn_buffers(l, c);
+    if (!io || buf_append(&io->out, l->scratch.data + sent, l->scratch.len - sent) < 0)
+        conn_close(l, c, CLOSE_ERROR, true); /* half a heartbeat cannot be taken back */
+}
+
 void deliver_heartbeat(struct loop *l, struct conn *c)
 {
     if (!(c->flags & CONN_BEATS) || (int32_t)((uint32_t)l->now - c->heartbeat_at) < 0)
@@ -416,9 +429,5 @@ void deliver_heartbeat(struct loop *l, struct conn *c)
     if (sent < 0)
         return;
     stats_add(&l->stats.heartbeats, 1);
-    struct conn_io *io = (size_t)sent < l->scratch.len ? conn_buffers(l, c) : NULL;
-    if (io)
-        buf_append(&io->out, l->scratch.data + sent, l->scratch.len - (size_t)sent);
-    else if ((size_t)sent < l->scratch.len)
-        conn_close(l, c, CLOSE_ERROR, true); /* half a heartbeat cannot be taken back */
+    keep_rest(l, c, (size_t)sent);
 }

@@ -40,8 +40,6 @@ void worker_answered(struct exchange *x, bool close)
         conn_set_state(c, CONN_ENDING);
         conn_set_deadline(l, c, l->config.idle_timeout ? l->config.idle_timeout : LINGER_MS);
     } else {
-        if (c->state == CONN_BODY)
-            conn_set_state(c, CONN_HEAD);
         conn_set_deadline(l, c, l->config.idle_timeout);
     }
     if (c->io && (c->io->page.len > 0 || c->io->out.len > PAUSE_BYTES))
@@ -128,6 +126,7 @@ static void complete_body(struct loop *l, struct conn *c, size_t body_len, size_
         conn_close(l, c, CLOSE_ERROR, true); /* cannot be: it was parsed before */
         return;
     }
+    conn_set_state(c, CONN_HEAD);
     struct exchange x = {.loop = l, .conn = c, .head = &head, .body = {io->in.data + io->head_len, body_len}};
     dispatch(&x);
     if (c->state == CONN_CLOSED)
@@ -337,6 +336,20 @@ static void discard_input(struct loop *l, struct conn *c)
         broken(l, c, (int)-n);
 }
 
+/* If a stream has begun: what the peer sent behind its request is nobody's, and the first bytes leave at
+ * once. (A crowd that comes in one turn would otherwise fill the heap with answers that wait for its end, and
+ * leave it full of holes.) */
+static void after_input(struct loop *l, struct conn *c)
+{
+    if (c->state != CONN_STREAM)
+        return;
+    if (c->io) {
+        l->request_bytes -= c->io->in.cap;
+        buf_finish(&c->io->in);
+    }
+    deliver_flush(l, c);
+}
+
 static void read_request(struct loop *l, struct conn *c)
 {
     struct conn_io *io = c->io && c->io->in.len > 0 ? c->io : NULL;
@@ -364,10 +377,7 @@ static void read_request(struct loop *l, struct conn *c)
         io->in.len += (size_t)n;
         take_more(l, c);
     }
-    /* A crowd that comes at once would otherwise fill the heap with first answers that wait for the end of
-     * the turn, and leave it full of holes. */
-    if (c->state == CONN_STREAM)
-        deliver_flush(l, c);
+    after_input(l, c);
 }
 
 /* ---- flushing ---- */
@@ -391,6 +401,7 @@ static void resume_requests(struct loop *l, struct conn *c)
     c->flags &= (uint8_t)~CONN_PAUSED;
     conn_watch(l, c, IO_READ | IO_HANGUP);
     take_more(l, c);
+    after_input(l, c);
 }
 
 static void flush(struct loop *l, struct conn *c)
