@@ -101,16 +101,32 @@ test("a subscriber that joins in the middle gets an unbroken run up to the end",
   }
 });
 
-test("events that come faster than a reader reads arrive all, in order, once it reads", async (t) => {
-  const hub = await Hub.started(t);
-  const stream = await hub.subscribe(t, "slow");
-  stream.connection.socket.pause();
-  const payload = "x".repeat(4000);
-  for (let n = 0; n < 150; n++) await hub.publish({ clientId: "slow", event: "seq", payload: `${n}:${payload}` });
-  stream.connection.socket.resume();
-  await stream.next(({ data }) => data?.startsWith('"149:'));
-  assert.deepEqual(stream.published.map(([, data]) => parseInt(data.slice(1), 10)), Array.from({ length: 150 }, (_, n) => n));
-});
+for (const [what, target] of [
+  ["of its client", (n) => ({ clientId: `slow-${n}` })],
+  ["of its topic", (n) => ({ topic: `topic-${n}` })],
+  ["to everybody", () => ({ broadcast: true })],
+]) {
+  // Sizes of events differ so that sockets fill up at every place of a batch.
+  test(`events ${what} that come faster than a reader reads arrive all, in order, once it reads`, async (t) => {
+    const hub = await Hub.started(t);
+    const streams = await Promise.all(
+      Array.from({ length: 12 }, (_, n) => hub.subscribe(t, `slow-${n}`, { query: `topic=topic-${n}` })),
+    );
+    for (const stream of streams) stream.connection.socket.pause();
+    const count = 100;
+    const publishers = what === "to everybody" ? [streams[0]] : streams;
+    for (const i of publishers.keys()) {
+      const filler = "x".repeat(5000 + 317 * i);
+      for (let n = 0; n < count; n++) await hub.publish({ ...target(i), event: "seq", payload: `${n}:${filler}` });
+    }
+    for (const stream of streams) stream.connection.socket.resume();
+    for (const stream of streams) {
+      await stream.next(({ data }) => data?.startsWith(`"${count - 1}:`));
+      const numbers = stream.published.map(([, data]) => parseInt(data.slice(1), 10));
+      assert.deepEqual(numbers, Array.from({ length: count }, (_, n) => n));
+    }
+  });
+}
 
 /** Publishes more than the hub keeps (8 KiB here) and its sockets hold while the reader does not read. */
 async function fallBehind(t, flags) {
