@@ -162,9 +162,11 @@ static void finish(struct buf *out, bool chunked, size_t start)
     if (!chunked || out->failed)
         return;
     /* Leading zeroes of a chunk size are legal (chunk-size = 1*HEXDIG). What the hub says on its own is far
-     * below 64 KiB. */
+     * below 64 KiB; should it ever not be, that is a failure, not a wrong length. */
     static const char digits[] = "0123456789abcdef";
     size_t n = out->len - start;
+    if (n > 0xffff)
+        out->failed = true;
     char *size = out->data + start - 6;
     for (int i = 3; i >= 0; i--, n >>= 4)
         size[i] = digits[n & 15];

@@ -73,7 +73,8 @@ void event_id(char *out, const char *epoch, uint64_t seq);
 /* Reads an id. False if it is not one that a hub could have written. */
 bool event_parse_id(struct span id, char *epoch, uint64_t *seq);
 
-/* ---- what a hub says on its own, appended to a buffer; chunked puts the frame around it ---- */
+/* ---- what a hub says on its own, appended to a buffer; chunked puts the frame around it, which holds 65535
+ * bytes: more fails like a full buffer ---- */
 
 /* `:ok` and `retry:`, the first bytes of a stream. */
 void event_put_hello(struct buf *out, bool chunked, uint32_t retry_ms);
