@@ -323,7 +323,7 @@ static unsigned find_sources(struct channel *const *channels, unsigned count, st
     pull->prev = 0;
     for (unsigned i = 0; i < count; i++) {
         const struct ring *r = channels[i]->ring;
-        if (!r || r->count == 0)
+        if (!r)
             continue;
         uint32_t next = r->tail <= pull->cursor ? r->count : ring_after(r, pull->cursor);
         uint64_t before = next > 0 ? ring_at(r, next - 1)->seq : r->lost;
