@@ -146,8 +146,6 @@ static void pull_own(struct loop *l, struct conn *c, struct pull *pull)
     unsigned count = registry_channels(l->registry, &c->sub, channels);
     log_pull(l->log, channels, count, UINT64_MAX, PULL_BYTES, pull);
     log_unlock(l->log);
-    if (!pull->more)
-        c->sub.marks &= (uint8_t)~SUB_NEWS;
 }
 
 static void set_cursor(struct conn *c, uint64_t cursor)
@@ -254,6 +252,9 @@ static enum deliver_result serve_own(struct loop *l, struct conn *c, size_t *sha
     *share += own.bytes;
     *left = own.more || own.lost;
     enum deliver_result rc = serve(l, c, &own, false);
+    /* Only now: as long as a part is not sent, its own channels still have news. */
+    if (rc == DELIVER_DONE && !*left)
+        c->sub.marks &= (uint8_t)~SUB_NEWS;
     log_pull_finish(&own);
     return rc;
 }
