@@ -34,9 +34,9 @@ function LimitRow({ limit: { name, limit, used, refused } }: { limit: Limit }) {
     <tr>
       <th scope="row">
         {name}
-        {limit > 0 && <progress value={Math.min(used, limit)} max={limit} aria-hidden="true" data-near={used > limit * 0.8} />}
+        {limit > 0 && used !== null && <progress value={Math.min(used, limit)} max={limit} aria-hidden="true" data-near={used > limit * 0.8} />}
       </th>
-      <td className="number">{formatCount(used)}</td>
+      <td className="number">{used === null ? "–" : formatCount(used)}</td>
       <td className="number">{limit === 0 ? "none" : formatCount(limit)}</td>
       <td className={refused > 0 ? "number limits-refused" : "number"}>{formatCount(refused)}</td>
     </tr>

@@ -46,7 +46,8 @@ export interface Limit {
   readonly name: string;
   /** 0 = none. */
   readonly limit: number;
-  readonly used: number;
+  /** null: a limit of one client or one request, which has refusals only. */
+  readonly used: number | null;
   readonly refused: number;
 }
 
