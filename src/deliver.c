@@ -206,6 +206,14 @@ static enum deliver_result send_pull(struct loop *l, struct conn *c, const struc
     return DELIVER_DONE;
 }
 
+static uint64_t newest(struct loop *l)
+{
+    log_lock(l->log);
+    uint64_t seq = l->log->seq;
+    log_unlock(l->log);
+    return seq;
+}
+
 /* The one place where a reader that was too slow is dealt with. */
 static enum deliver_result too_slow(struct loop *l, struct conn *c)
 {
@@ -219,11 +227,12 @@ static enum deliver_result too_slow(struct loop *l, struct conn *c)
         conn_close(l, c, CLOSE_ERROR, true);
         return DELIVER_GONE;
     }
-    /* Everything up to the horizon is skipped, also what is still held: the application reloads its state
-     * now, and older events would take it back. */
-    set_cursor(c, l->news.horizon);
+    /* Everything so far is skipped, also what is still held: the application reloads its state now, and older
+     * events would take it back. Not to the horizon: what is lost may lie behind it, and so may the cursor. */
+    uint64_t cursor = newest(l);
+    set_cursor(c, cursor);
     c->sub.marks &= (uint8_t)~SUB_NEWS;
-    event_id(id, l->log->epoch, l->news.horizon);
+    event_id(id, l->log->epoch, cursor);
     event_put(&io->out, conn_is_chunked(c), "__resync", span_of(id),
               SPAN("{\"resume\":\"incomplete\",\"reason\":\"slow_reader\"}"), 0);
     stats_add(&l->stats.resyncs, 1);
@@ -374,19 +383,11 @@ static void visit_broadcast(struct loop *l, struct conn *c)
         flush_stream(l, c);
 }
 
-static void visit_overflow(struct loop *l, struct conn *c)
-{
-    c->sub.marks |= SUB_NEWS;
-    conn_list(l, c);
-}
-
 void deliver_news(struct loop *l)
 {
     if (!registry_has_news(l->registry, l->index))
         return;
     l->news = registry_take(l->registry, l->index, mark, l);
-    if (l->news.overflow)
-        walk_streams(l, visit_overflow);
     if (l->news.all)
         walk_streams(l, visit_broadcast);
 }
