@@ -2,7 +2,7 @@
  *
  * registry - see registry.h. Lists are intrusive where there is one per client (a million of them) and arrays
  * where one is walked for each event (topics). Publishing allocates nothing here but the growth of an inbox,
- * and when that fails the loop is told to look at everybody instead: news are never lost.
+ * and when that fails all subs of the loop are marked instead: news are never lost.
  *
  * What this room does not do: it never reads or writes a socket and knows connections only as subs.
  */
@@ -105,27 +105,46 @@ void registry_wake(struct registry *r, uint64_t wake_mask, uint32_t self)
             r->wake(r->wake_user, i);
 }
 
+/* Those of the loop who listen to the channel. */
+static void mark_listeners(const struct channel *c, uint32_t loop, void (*mark)(void *, struct sub *),
+                           void *user)
+{
+    if (c->kind == CHANNEL_CLIENT) {
+        for (struct sub *s = c->client.first; s; s = s->next)
+            if (s->loop == loop)
+                mark(user, s);
+    } else if (c->topic.loops) {
+        for (uint32_t k = 0; k < c->topic.loops[loop].count; k++)
+            mark(user, c->topic.loops[loop].subs[k]);
+    }
+}
+
+/* Some channel found no place in the inbox, and nobody knows which. */
+static void mark_everybody(const struct registry *r, uint32_t loop, void (*mark)(void *, struct sub *),
+                           void *user)
+{
+    for (const struct channel *c = r->newest; c; c = c->client.older)
+        mark_listeners(c, loop, mark, user);
+    mark_listeners(r->log->admin, loop, mark, user);
+}
+
 struct news registry_take(struct registry *r, uint32_t loop, void (*mark)(void *user, struct sub *s),
                           void *user)
 {
     struct inbox *in = &r->inboxes[loop];
     log_lock(r->log);
     atomic_fetch_and_explicit(&r->news, ~bit(loop), memory_order_seq_cst);
+    if (in->overflow)
+        mark_everybody(r, loop, mark, user);
     for (uint32_t i = 0; i < in->count; i++) {
         struct channel *c = in->channels[i];
         c->queued &= ~bit(loop);
-        if (c->kind == CHANNEL_CLIENT) {
-            for (struct sub *s = c->client.first; s; s = s->next)
-                if (s->loop == loop)
-                    mark(user, s);
-        } else if (c->topic.loops) {
-            for (uint32_t k = 0; k < c->topic.loops[loop].count; k++)
-                mark(user, c->topic.loops[loop].subs[k]);
-        }
+        if (!in->overflow)
+            mark_listeners(c, loop, mark, user);
         log_release(r->log, c);
     }
     in->count = 0;
-    struct news news = {.horizon = r->log->seq, .all = in->all, .overflow = in->overflow};
+    struct news news = {.horizon = r->log->seq, .all = in->all};
     in->all = in->overflow = false;
     log_unlock(r->log);
     return news;

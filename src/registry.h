@@ -56,7 +56,7 @@ struct inbox {
     uint32_t count;
     uint32_t cap;
     bool all;      /* there are broadcasts */
-    bool overflow; /* memory was short: look at everybody */
+    bool overflow; /* memory was short: everybody is to be marked */
 };
 
 /* Clients whose row changed since somebody asked, for dashboards. */
@@ -132,7 +132,6 @@ static inline bool registry_has_news(struct registry *r, uint32_t loop)
 struct news {
     uint64_t horizon; /* everything up to this number has been told */
     bool all;         /* there are broadcasts */
-    bool overflow;    /* every sub of the loop has to be looked at */
 };
 
 /* Empties the loop's inbox: mark is called, under the lock, for each of its subs that listens to a channel
