@@ -182,7 +182,8 @@ static bool clear_stale(const struct sockaddr_un *a)
         errno = EADDRINUSE;
         return false;
     }
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    /* Without waiting: the queue of a busy hub may be full, and then it is alive. */
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return false;
     int rc = connect(fd, (const struct sockaddr *)a, sizeof(*a));
