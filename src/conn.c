@@ -45,7 +45,9 @@ struct conn *conn_open(struct loop *l, int fd, const struct io_peer *peer)
         return NULL;
     c->fd = fd;
     c->sub.slot = slot;
-    c->sub.gen = ++l->next_gen;
+    if (++l->next_gen == 0)
+        l->next_gen = 1; /* 0 tags listeners */
+    c->sub.gen = l->next_gen;
     c->sub.loop = (uint8_t)l->index;
     c->next = SLAB_NONE;
     memcpy(c->address, peer->address, sizeof(c->address));
