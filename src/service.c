@@ -98,7 +98,9 @@ void service_stream_ended(struct service *s, struct loop *l, struct conn *c, enu
         return;
     struct described d;
     describe(s, c, &d);
-    uint64_t duration = clock_wall(s->clock) - conn_connected_at(l, c);
+    /* By the clock that never goes back. */
+    uint64_t opened = conn_connected_at(l, c) - l->started_wall;
+    uint64_t duration = clock_mono(s->clock) - l->started - opened;
     const struct tidings_log_field fields[] = {
         REPORT_TEXT("client", d.client_id), REPORT_TEXT("connection", d.connection_id),
         REPORT_TEXT("address", d.address), REPORT_TEXT("cause", close_cause_text(cause)),
