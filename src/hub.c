@@ -25,11 +25,13 @@
 #include <unistd.h>
 
 #define LISTENERS_MAX 32
+#define METHOD_MAX    32
+#define DRAIN_MAX_MS  (24u * 3600 * 1000) /* deadlines are kept modulo 2^32 ms */
 
 enum hub_state { HUB_NEW, HUB_PREPARED, HUB_RUNNING, HUB_STOPPED };
 
 struct tidings_hub {
-    enum hub_state state;
+    _Atomic enum hub_state state; /* changed by create, start and stop, read by any thread */
     struct tidings_config config;
     struct hub_world world;
     struct clock clock;
@@ -298,6 +300,8 @@ int tidings_hub_listen(struct tidings_hub *hub, const char *address, char *url, 
 {
     if (hub->state != HUB_NEW || hub->listener_count == LISTENERS_MAX)
         return TIDINGS_ESTATE;
+    if (!address)
+        return TIDINGS_EADDRESS;
     const struct listener_options options = {.user_timeout = hub->config.user_timeout,
                                              .send_buffer = hub->config.send_buffer,
                                              .anywhere = hub->config.insecure};
@@ -333,13 +337,19 @@ int tidings_hub_pages(struct tidings_hub *hub, const struct tidings_page *pages,
     return 0;
 }
 
+static bool is_method(const char *method)
+{
+    size_t n = strlen(method);
+    return n > 0 && n <= METHOD_MAX && strspn(method, "ABCDEFGHIJKLMNOPQRSTUVWXYZ-") == n;
+}
+
 int tidings_hub_route(struct tidings_hub *hub, const char *method, const char *path, tidings_handler *handle,
                       void *user)
 {
     size_t have = hub->service.embedded_count, n = path ? strlen(path) : 0;
     if (hub->state != HUB_NEW)
         return TIDINGS_ESTATE;
-    if (!method || !handle || n == 0 || path[0] != '/')
+    if (!method || !is_method(method) || !handle || n == 0 || path[0] != '/')
         return TIDINGS_EINVAL;
     struct embedder_route *all = realloc(hub->routes, (have + 1) * sizeof(*all));
     if (!all)
@@ -507,6 +517,8 @@ int tidings_hub_drain(struct tidings_hub *hub, uint32_t drain_ms)
         return TIDINGS_ESTATE;
     if (atomic_exchange(&hub->service.draining, true))
         return 0;
+    if (drain_ms > DRAIN_MAX_MS)
+        drain_ms = DRAIN_MAX_MS;
     for (uint32_t i = 0; i < hub->loop_count; i++) {
         atomic_store(&hub->loops[i].drain_ms, drain_ms ? drain_ms : 1);
         loop_wake(&hub->loops[i]);
@@ -555,7 +567,8 @@ int tidings_publish(struct tidings_hub *hub, const struct tidings_message *messa
 {
     struct tidings_receipt unused;
     struct json_error error;
-    if (message->json_len > 0 && !message->json)
+    if ((message->json_len > 0 && !message->json) || (message->event_len > 0 && !message->event) ||
+        (message->to_len > 0 && !message->to && message->target != TIDINGS_TO_ALL))
         return TIDINGS_EINVAL;
     return publish_message(&hub->service, message, REGISTRY_NO_LOOP, receipt ? receipt : &unused, &error);
 }

@@ -79,26 +79,60 @@ static bool path_fits(const struct embedder_route *route, struct span path)
     return route->prefix ? span_starts(path, span_of(route->path)) : span_eq(path, span_of(route->path));
 }
 
+/* The next route from index i on that has the request's path and, unless method.p is NULL, its method. */
+static const struct embedder_route *find_route(const struct request *r, struct span method, size_t i)
+{
+    for (; i < r->service->embedded_count; i++) {
+        const struct embedder_route *route = &r->service->embedded[i];
+        if (path_fits(route, r->head->path) && (!method.p || span_eq(method, span_of(route->method))))
+            return route;
+    }
+    return NULL;
+}
+
+static void call(struct request *r, const struct embedder_route *route)
+{
+    struct tidings_request request = {r};
+    route->handler(route->user, &request);
+    if (!r->x->answered && r->x->conn->state != CONN_CLOSED)
+        http_problem(r, 500, "no_answer", "the handler of this path gave no answer");
+}
+
+#define ALLOW_MAX 120
+
+/* Names the methods of all routes with this path, each once, as many as fit. */
+static void refuse_method(struct request *r, const struct embedder_route *first)
+{
+    struct span any = {0};
+    const struct embedder_route *all = r->service->embedded, *route = first;
+    struct buf allowed;
+    buf_init(&allowed, ALLOW_MAX);
+    for (; route; route = find_route(r, any, (size_t)(route - all) + 1)) {
+        if (find_route(r, span_of(route->method), 0) != route ||
+            allowed.len + strlen(route->method) + sizeof(", , HEAD") > ALLOW_MAX)
+            continue;
+        buf_puts(&allowed, allowed.len ? ", " : "");
+        buf_puts(&allowed, route->method);
+        buf_puts(&allowed, strcmp(route->method, "GET") == 0 ? ", HEAD" : "");
+    }
+    buf_putc(&allowed, '\0');
+    if (allowed.failed)
+        http_problem(r, 503, "out_of_memory", "memory is short");
+    else
+        http_method_not_allowed(r, allowed.data);
+    buf_finish(&allowed);
+}
+
 static bool serve_route(struct request *r)
 {
-    struct span method = r->is_head ? SPAN("GET") : r->head->method;
-    const struct embedder_route *other = NULL;
-    for (size_t i = 0; i < r->service->embedded_count; i++) {
-        const struct embedder_route *route = &r->service->embedded[i];
-        if (!path_fits(route, r->head->path))
-            continue;
-        other = route;
-        if (!span_eq(method, span_of(route->method)))
-            continue;
-        struct tidings_request request = {r};
-        route->handler(route->user, &request);
-        if (!r->x->answered)
-            http_problem(r, 500, "no_answer", "the handler of this path gave no answer");
-        return true;
-    }
-    if (other)
-        http_method_not_allowed(r, other->method);
-    return other != NULL;
+    struct span any = {0};
+    const struct embedder_route *there = find_route(r, any, 0);
+    const struct embedder_route *route = find_route(r, r->is_head ? SPAN("GET") : r->head->method, 0);
+    if (route)
+        call(r, route);
+    else if (there)
+        refuse_method(r, there);
+    return there != NULL;
 }
 
 bool pages_serve(struct request *r)
