@@ -2,10 +2,10 @@
  *
  * bench_fanout - what one broadcast costs, against a bare send() loop over the same sockets in the same run.
  *
- * The hub's loop runs in this thread, on core 0 (worker_turn() is called directly), so that what is measured is
- * the work and nothing else: publish, one turn, every socket written. A child process on the last core holds the
- * other ends and reads. Rounds are interleaved (hub, bare loop, hub, …) and 250 ms apart, because sockets that are
- * written more often fall into delayed acknowledgement and look cheaper than they are.
+ * The hub's loop runs in this thread, on core 0 (worker_turn() is called directly), so that what is measured
+ * is the work and nothing else: publish, one turn, every socket written. A child process on the last core
+ * holds the other ends and reads. Rounds are interleaved (hub, bare loop, hub, …) and 250 ms apart, because
+ * sockets that are written more often fall into delayed acknowledgement and look cheaper than they are.
  *
  *     bench_fanout [connections [rounds]]        prints a table, then one JSON object
  */
@@ -26,9 +26,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#define PAYLOAD  200
-#define GAP_MS   250
-
+#define PAYLOAD 200
+#define GAP_MS  250
 
 static const unsigned waiting[] = {1, 4, 16, 64};
 
@@ -44,8 +43,8 @@ static uint64_t now_ns(void)
     return read_ns(CLOCK_MONOTONIC);
 }
 
-/* What is timed is this thread's processor time: over loopback it holds the whole way into the receiver's queue,
- * and it does not hold what other programs do on the core meanwhile. */
+/* What is timed is this thread's processor time: over loopback it holds the whole way into the receiver's
+ * queue, and it does not hold what other programs do on the core meanwhile. */
 static uint64_t cpu_ns(void)
 {
     return read_ns(CLOCK_THREAD_CPUTIME_ID);
@@ -215,8 +214,8 @@ static void row(struct bench *b, unsigned count, const char *end)
     double low = quantile(ratio, b->rounds, 0), middle = quantile(ratio, b->rounds, 0.5),
            high = quantile(ratio, b->rounds, 1);
     double ns = quantile(hub, b->rounds, 0.5), bare_ns = quantile(bare, b->rounds, 0.5);
-    fprintf(stderr, "%11u  %7u  %13.0f  %14.0f  %6.3f  (%.3f to %.3f)\n", b->connections, count, ns, bare_ns, middle, low,
-            high);
+    fprintf(stderr, "%11u  %7u  %13.0f  %14.0f  %6.3f  (%.3f to %.3f)\n", b->connections, count, ns, bare_ns,
+            middle, low, high);
     printf("{\"connections\":%u,\"waiting\":%u,\"hub_ns_per_event\":%.0f,\"bare_send_ns\":%.0f,"
            "\"ratio_median\":%.3f,\"ratio_min\":%.3f,\"ratio_max\":%.3f,\"rounds\":%u,\"bytes\":%zu}%s",
            b->connections, count, ns, bare_ns, middle, low, high, b->rounds, bytes.len, end);
@@ -265,7 +264,8 @@ int main(int argc, char **argv)
     for (unsigned i = 0; i < 8; i++)
         drain_gap(&b);
     collect_fds(&b);
-    fprintf(stderr, "connections  waiting  hub ns/event  bare send() ns   ratio  (min to max), %u pairs\n", b.rounds);
+    fprintf(stderr, "connections  waiting  hub ns/event  bare send() ns   ratio  (min to max), %u pairs\n",
+            b.rounds);
     printf("{\"name\":\"fanout\",\"rows\":[");
     for (unsigned i = 0; i < sizeof(waiting) / sizeof(waiting[0]); i++)
         row(&b, waiting[i], i + 1 < sizeof(waiting) / sizeof(waiting[0]) ? "," : "]}\n");

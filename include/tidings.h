@@ -182,13 +182,13 @@ enum tidings_log_level { TIDINGS_LOG_ERROR = 0, TIDINGS_LOG_WARN, TIDINGS_LOG_IN
 
 struct tidings_log_field {
     const char *name;
-    const char *text;  /* NULL: the number counts */
+    const char *text; /* NULL: the number counts */
     uint64_t number;
 };
 
 struct tidings_log_record {
     enum tidings_log_level level;
-    const char *event;   /* stable machine name: "connect", "disconnect", "publish", "refuse", "listen", … */
+    const char *event; /* stable machine name: "connect", "disconnect", "publish", "refuse", "listen", … */
     const char *message; /* for people; never holds a secret or a query string */
     const struct tidings_log_field *fields;
     size_t field_count;
@@ -297,8 +297,8 @@ struct tidings_message {
 };
 
 struct tidings_receipt {
-    uint64_t connections;           /* that the event was handed to */
-    char id[TIDINGS_ID_MAX + 1];    /* the event's id, NUL-ended */
+    uint64_t connections;        /* that the event was handed to */
+    char id[TIDINGS_ID_MAX + 1]; /* the event's id, NUL-ended */
 };
 
 /* Publishes. receipt may be NULL. 0, or ENAME, ERESERVED, EJSON, ETOOBIG, EINVAL, ENOMEM. Any thread. */
@@ -346,8 +346,8 @@ struct tidings_page {
     size_t body_len;
     const void *gzip; /* the same bytes, gzip-compressed, or NULL */
     size_t gzip_len;
-    const char *etag;      /* quoted, e.g. "\"3f9a\"" */
-    bool immutable;        /* the name changes when the content does: may be cached for a year */
+    const char *etag; /* quoted, e.g. "\"3f9a\"" */
+    bool immutable;   /* the name changes when the content does: may be cached for a year */
 };
 
 /* Adds pages before start. Errors: ESTATE, EINVAL, ENOMEM. */
