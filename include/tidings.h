@@ -146,7 +146,8 @@ struct tidings_config {
     const char *const *public_hosts; /* `Host` names answered besides loopback ones; "*" = any; NULL-ended */
 
     /* Callbacks, all optional, each with `user` as its first argument. They run on a loop's thread (log: on
-     * any thread that calls the library), must not block and must not call start, stop or destroy. Pointers
+     * any thread that calls the library; on_disconnect of a stream that tidings_hub_stop() ends: on the
+     * thread that calls it), must not block and must not call start, stop or destroy. Pointers
      * in their arguments are valid only until they return. */
     void *user;
     /* May this request subscribe? Return 0 to admit, or 401 or 403 to refuse. */
