@@ -58,11 +58,20 @@ static void refuse(struct loop *l, struct conn *c, const struct h1_head *head, c
 
 /* ---- request memory ---- */
 
+static void drop_input(struct loop *l, struct conn *c)
+{
+    if (!c->io)
+        return;
+    l->request_bytes -= c->io->in.cap;
+    buf_finish(&c->io->in);
+}
+
 static bool grow_in(struct loop *l, struct conn_io *io, size_t n)
 {
     size_t before = io->in.cap;
     if (l->request_bytes + n > LOOP_REQUEST_MEMORY)
         return false;
+    io->in.max = before + (size_t)(LOOP_REQUEST_MEMORY - l->request_bytes); /* doubling stops there too */
     int rc = buf_reserve(&io->in, n);
     l->request_bytes += io->in.cap - before;
     return rc == 0;
@@ -343,10 +352,7 @@ static void after_input(struct loop *l, struct conn *c)
 {
     if (c->state != CONN_STREAM)
         return;
-    if (c->io) {
-        l->request_bytes -= c->io->in.cap;
-        buf_finish(&c->io->in);
-    }
+    drop_input(l, c);
     deliver_flush(l, c);
 }
 
@@ -391,7 +397,10 @@ static void linger(struct loop *l, struct conn *c)
     /* RFC 9112 section 9.6: closing while the peer still sends would reset the connection and may destroy the
      * answer on its way. */
     l->io->ops->shutdown(l->io, c->fd);
+    drop_input(l, c); /* of a refused request: others need the room */
+    conn_trim(l, c);
     conn_set_state(c, CONN_LINGER);
+    conn_end_streaming(l, c); /* all of it is sent: nobody has to wait for the peer */
     conn_set_deadline(l, c, LINGER_MS);
     conn_watch(l, c, IO_READ | IO_HANGUP);
 }
@@ -562,7 +571,7 @@ static void begin_drain(struct loop *l, uint32_t ms)
     for (uint32_t i = 0; i < slab_end(&l->conns); i++) {
         struct conn *c = slab_get(&l->conns, i);
         if (c && c->state == CONN_STREAM)
-            conn_set_deadline(l, c, 1 + rng_below(&l->rng, ms - ms / 8));
+            conn_set_deadline(l, c, 1 + rng_below(&l->rng, ms - ms / 4));
     }
 }
 
