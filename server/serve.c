@@ -23,8 +23,9 @@
 #include "settings.h"
 #include "value.h"
 
-#define URL_MAX    160
-#define DRAIN_TURN 20 /* ms between looks at how far the drain is */
+#define URL_MAX     160
+#define DRAIN_TURN  20   /* ms between looks at how far the drain is */
+#define DRAIN_GRACE 2000 /* ms for the last bytes of the last stream; a busy machine needs some */
 
 struct serve {
     int argc;
@@ -213,7 +214,7 @@ static uint64_t now_ms(void)
 /* Ends all streams; returns when they have ended, the time is over or a second signal came. */
 static void drain(struct serve *serve, int signal_number)
 {
-    uint64_t time = serve->current->drain_time, end = now_ms() + time + DRAIN_TURN;
+    uint64_t time = serve->current->drain_time, end = now_ms() + time + DRAIN_GRACE;
     struct timespec turn = {.tv_nsec = DRAIN_TURN * 1000000L};
 
     logger_say(serve->log, TIDINGS_LOG_INFO, "drain", "%s: ending %llu streams; a second signal ends at once",

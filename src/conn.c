@@ -120,6 +120,13 @@ void conn_end_stream(struct loop *l, struct conn *c, enum close_cause cause)
     leave(l, c, cause);
 }
 
+void conn_end_streaming(struct loop *l, struct conn *c)
+{
+    if (c->flags & CONN_STREAMED)
+        atomic_fetch_sub(&l->streams, 1);
+    c->flags &= (uint8_t)~CONN_STREAMED;
+}
+
 void conn_close(struct loop *l, struct conn *c, enum close_cause cause, bool reset)
 {
     if (c->state == CONN_CLOSED)
@@ -128,8 +135,7 @@ void conn_close(struct loop *l, struct conn *c, enum close_cause cause, bool res
     conn_set_state(c, CONN_CLOSED);
     if (is_stream)
         leave(l, c, cause);
-    if (c->flags & CONN_STREAMED)
-        atomic_fetch_sub(&l->streams, 1);
+    conn_end_streaming(l, c);
     l->io->ops->close(l->io, c->fd, reset);
     c->fd = -1;
     event_unref(c->partial);

@@ -84,7 +84,7 @@ struct conn {
 enum conn_flag {
     CONN_BLOCKED = 1,  /* the socket is full: wait until it is writable */
     CONN_LISTED = 2,   /* is in the loop's list */
-    CONN_STREAMED = 4, /* is, or was, an event stream */
+    CONN_STREAMED = 4, /* counted in loop->streams */
     CONN_DEADLINE = 8, /* deadline is set */
     CONN_PAUSED = 16,  /* requests wait in io->in until out is sent */
     CONN_EOF = 32,     /* the peer has ended its side */
@@ -111,6 +111,9 @@ void conn_close(struct loop *l, struct conn *c, enum close_cause cause, bool res
 /* The stream is over: counted, told to the handler, out of the registry. The state goes to ENDING; what is in
  * the buffers is still sent. */
 void conn_end_stream(struct loop *l, struct conn *c, enum close_cause cause);
+
+/* No byte of a stream is still to be sent: a drain need not wait for this connection. Idempotent. */
+void conn_end_streaming(struct loop *l, struct conn *c);
 
 /* Second phase, for closed connections only. */
 void conn_free(struct loop *l, struct conn *c);

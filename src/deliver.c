@@ -105,8 +105,10 @@ static enum deliver_result flush_out(struct loop *l, struct conn *c)
         return DELIVER_GONE;
     size_t from_out = (size_t)sent < io->out.len ? (size_t)sent : io->out.len;
     buf_consume(&io->out, from_out);
-    io->page.p += (size_t)sent - from_out;
-    io->page.len -= (size_t)sent - from_out;
+    if (has_page) {
+        io->page.p += (size_t)sent - from_out;
+        io->page.len -= (size_t)sent - from_out;
+    }
     if ((size_t)sent < total)
         return DELIVER_WAIT;
     conn_trim(l, c);
@@ -235,7 +237,8 @@ static enum deliver_result too_slow(struct loop *l, struct conn *c)
         return DELIVER_GONE;
     }
     /* Everything so far is skipped, also what is still held: the application reloads its state now, and older
-     * events would take it back. Not to the horizon: what is lost may lie behind it, and so may the cursor. */
+     * events would take it back. Not to the horizon: what is lost may lie behind it, and so may the cursor.
+     */
     uint64_t cursor = newest(l);
     set_cursor(c, cursor);
     c->sub.marks &= (uint8_t)~SUB_NEWS;

@@ -87,7 +87,7 @@ struct loop {
     uint32_t listener_count;
     bool accepting;
 
-    atomic_uint streams; /* sockets that carry, or carried, a stream and are not closed yet */
+    atomic_uint streams; /* streams of which something may still have to be sent */
 
     atomic_bool sleeping;                       /* set before wait: others wake it only then */
     atomic_uint drain_ms;                       /* set once by whoever begins the drain */

@@ -385,7 +385,7 @@ static enum join_result admit(struct registry *r, const struct join *join, const
 {
     if (bans_has(&r->bans, join->client_id, clock_mono(r->log->clock)))
         return JOIN_BANNED;
-    if (r->max_connections && r->connections + r->dashboards >= r->max_connections)
+    if (r->max_connections && r->connections >= r->max_connections)
         return JOIN_HUB_FULL;
     if (r->max_per_client && c && c->subs >= r->max_per_client)
         return JOIN_CLIENT_FULL;
@@ -411,8 +411,8 @@ static enum join_result join_client(struct registry *r, struct sub *s, const str
 
 static enum join_result join_dashboard(struct registry *r, struct sub *s, const struct join *join)
 {
-    if (r->max_connections && r->connections + r->dashboards >= r->max_connections)
-        return JOIN_HUB_FULL;
+    if (r->dashboards >= REGISTRY_DASHBOARDS_MAX)
+        return JOIN_DASHBOARDS_FULL;
     if (!r->changes)
         r->changes = calloc(1, sizeof(*r->changes));
     if (!r->changes || !join_topics(r, s, join))

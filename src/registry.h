@@ -62,6 +62,8 @@ struct inbox {
 /* Clients whose row changed since somebody asked, for dashboards. */
 #define REGISTRY_CHANGES_MAX 200
 
+#define REGISTRY_DASHBOARDS_MAX 64
+
 struct changes {
     struct span keys[REGISTRY_CHANGES_MAX]; /* owned copies */
     uint32_t count;
@@ -75,7 +77,8 @@ struct registry {
     void *wake_user;
 
     /* lock */
-    uint32_t max_connections; /* 0 = none */
+    uint32_t max_connections; /* 0 = none; dashboards have a ceiling of their own, so that a full hub can be
+                                 looked at and a watched one is not fuller */
     uint32_t max_per_client;  /* 0 = none */
     uint64_t connections;
     uint64_t clients;
@@ -99,7 +102,14 @@ void registry_finish(struct registry *r);
 
 /* ---- joining and leaving; called by the sub's loop, without the lock ---- */
 
-enum join_result { JOIN_OK, JOIN_HUB_FULL, JOIN_CLIENT_FULL, JOIN_BANNED, JOIN_NO_MEMORY };
+enum join_result {
+    JOIN_OK,
+    JOIN_HUB_FULL,
+    JOIN_CLIENT_FULL,
+    JOIN_DASHBOARDS_FULL,
+    JOIN_BANNED,
+    JOIN_NO_MEMORY
+};
 
 struct join {
     struct span client_id; /* p = NULL: a dashboard */

@@ -32,7 +32,7 @@ unsigned service_limits(const struct service *s, struct service_limit out[SERVIC
     for (uint32_t i = 0; i < s->loop_count; i++)
         request_bytes += atomic_load_explicit(&s->loops[i].request_bytes, memory_order_relaxed);
     log_lock(s->log);
-    uint64_t streams = s->registry->connections + s->registry->dashboards;
+    uint64_t streams = s->registry->connections, dashboards = s->registry->dashboards;
     uint64_t held = s->log->held_bytes, bans = s->registry->bans.count;
     struct tidings_config config = *s->config;
     log_unlock(s->log);
@@ -41,6 +41,8 @@ unsigned service_limits(const struct service *s, struct service_limit out[SERVIC
                                       COUNTER(s, refused_hub)};
     out[n++] = (struct service_limit){"max-connections-per-client", config.max_connections_per_client, false,
                                       0, COUNTER(s, refused_client)};
+    out[n++] = (struct service_limit){"dashboards", REGISTRY_DASHBOARDS_MAX, true, dashboards,
+                                      COUNTER(s, refused_dashboards)};
     out[n++] = (struct service_limit){"history-total-bytes", config.history_total_bytes, true, held, 0};
     out[n++] = (struct service_limit){"request-memory", LOOP_REQUEST_MEMORY * s->loop_count, true,
                                       request_bytes, COUNTER(s, refused_memory)};

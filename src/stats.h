@@ -29,6 +29,7 @@
     X(refused_hub, "tidings_refused_total", "limit=\"max-connections\"",                                     \
       "Streams and requests refused by a limit.")                                                            \
     X(refused_client, "tidings_refused_total", "limit=\"max-connections-per-client\"", "")                   \
+    X(refused_dashboards, "tidings_refused_total", "limit=\"dashboards\"", "")                               \
     X(refused_draining, "tidings_refused_total", "limit=\"draining\"", "")                                   \
     X(refused_descriptors, "tidings_refused_total", "limit=\"descriptors\"", "")                             \
     X(refused_banned, "tidings_refused_total", "limit=\"ban\"", "")                                          \

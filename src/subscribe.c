@@ -223,6 +223,10 @@ static void refuse(struct request *r, enum join_result result)
         http_overloaded(r, 429, "max_connections_per_client",
                         "the client has as many streams as --max-connections-per-client allows");
         break;
+    case JOIN_DASHBOARDS_FULL:
+        stats_add(&stats->refused_dashboards, 1);
+        http_overloaded(r, 503, "max_dashboards", "the hub shows itself to as many dashboards as it can");
+        break;
     case JOIN_BANNED:
         /* WHATWG HTML section 9.2.2: 204 makes an EventSource stop for good. */
         stats_add(&stats->refused_banned, 1);
