@@ -240,10 +240,12 @@ static void test_limits(void **state)
     assert_int_equal(registry_join(&w.r, &s[2], &(struct join){.topic_count = 0}), JOIN_OK); /* a dashboard */
     assert_int_equal(w.r.connections, 2);
     assert_int_equal(w.r.dashboards, 1);
-    assert_int_equal(join(&w, &s[3], "grace", 0, NULL), JOIN_HUB_FULL); /* dashboards take a place */
-    assert_int_equal(registry_join(&w.r, &s[3], &(struct join){.topic_count = 0}), JOIN_HUB_FULL);
+    assert_int_equal(join(&w, &s[3], "grace", 0, NULL), JOIN_OK); /* a dashboard takes no client's place */
+    assert_int_equal(join(&w, &s[4], "mary", 0, NULL), JOIN_HUB_FULL);
+    w.r.dashboards = REGISTRY_DASHBOARDS_MAX;
+    assert_int_equal(registry_join(&w.r, &s[4], &(struct join){.topic_count = 0}), JOIN_DASHBOARDS_FULL);
+    w.r.dashboards = 1;
     registry_leave(&w.r, &s[2]);
-    assert_int_equal(join(&w, &s[3], "grace", 0, NULL), JOIN_OK);
     assert_null(log_find(&w.log, CHANNEL_CLIENT, SPAN("nobody")));
     registry_leave(&w.r, &s[0]);
     assert_int_equal(join(&w, &s[4], "ada", 0, NULL), JOIN_OK);
