@@ -87,13 +87,13 @@ void sim_shutdown(struct sim *s, uint32_t sock); /* half-close: we have said eve
 void sim_close(struct sim *s, uint32_t sock);    /* the client is gone; the number is invalid afterwards */
 void sim_reset(struct sim *s, uint32_t sock);    /* the same with a RST */
 
-size_t sim_waiting(const struct sim *s, uint32_t sock);     /* bytes to be read */
-uint64_t sim_received(const struct sim *s, uint32_t sock);  /* bytes that the hub has sent so far */
-bool sim_ended(const struct sim *s, uint32_t sock);         /* the hub has ended its side, all is read */
-bool sim_was_reset(const struct sim *s, uint32_t sock);     /* by the hub */
+size_t sim_waiting(const struct sim *s, uint32_t sock);    /* bytes to be read */
+uint64_t sim_received(const struct sim *s, uint32_t sock); /* bytes that the hub has sent so far */
+bool sim_ended(const struct sim *s, uint32_t sock);        /* the hub has ended its side, all is read */
+bool sim_was_reset(const struct sim *s, uint32_t sock);    /* by the hub */
 bool sim_was_accepted(const struct sim *s, uint32_t sock);
-uint32_t sim_serial(const struct sim *s, uint32_t sock);    /* unique for all connections of the world */
-uint32_t sim_serial_of(const char *address);                /* from the hub's text of the peer's address */
+uint32_t sim_serial(const struct sim *s, uint32_t sock); /* unique for all connections of the world */
+uint32_t sim_serial_of(const char *address);             /* from the hub's text of the peer's address */
 
 /* What the hub sends is counted and thrown away; the client never falls behind. */
 void sim_count_only(struct sim *s, uint32_t sock);

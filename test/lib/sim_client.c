@@ -375,10 +375,11 @@ bool sim_client_subscribe(struct sim_client *c, const char *id, const char *quer
 
 bool sim_client_notify(struct sim_client *c, const char *json)
 {
-    return sim_client_askf(c,
-                           "POST /api/sse/notify HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json"
-                           "\r\nContent-Length: %zu\r\n\r\n%s",
-                           strlen(json), json);
+    return sim_client_askf(
+        c,
+        "POST /api/sse/notify HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json"
+        "\r\nContent-Length: %zu\r\n\r\n%s",
+        strlen(json), json);
 }
 
 size_t sim_client_read(struct sim_client *c, size_t n)

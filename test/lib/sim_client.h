@@ -12,8 +12,8 @@
 #define SIM_CLIENT_HEAD   4096
 #define SIM_CLIENT_BODY   (64 * 1024)
 #define SIM_CLIENT_LINE   (64 * 1024)
-#define SIM_CLIENT_ASKED  64 /* requests that may be without an answer */
-#define SIM_CLIENT_RESULT 16 /* answers that are remembered */
+#define SIM_CLIENT_ASKED  512 /* requests that may be without an answer */
+#define SIM_CLIENT_RESULT 512 /* answers that are remembered */
 
 struct sim_event {
     char id[80]; /* of this event; "" if it has none */
@@ -25,10 +25,10 @@ struct sim_event {
 
 struct sim_answer {
     int status;
-    bool stream;      /* text/event-stream */
+    bool stream; /* text/event-stream */
     bool chunked;
-    bool complete;    /* the body came to its end */
-    char *body;       /* NUL-ended, cut to SIM_CLIENT_BODY; of streams: NULL */
+    bool complete; /* the body came to its end */
+    char *body;    /* NUL-ended, cut to SIM_CLIENT_BODY; of streams: NULL */
     size_t body_len;
     char head[SIM_CLIENT_HEAD];
 };
@@ -47,7 +47,7 @@ struct sim_client {
 
     /* the latest answer, and the statuses of all of them */
     struct sim_answer answer;
-    unsigned answers; /* final ones whose body is complete, and streams that have begun */
+    unsigned answers;   /* final ones whose body is complete, and streams that have begun */
     unsigned continues; /* 100 */
     int statuses[SIM_CLIENT_RESULT];
     bool ended;  /* the hub ended the connection in good order */

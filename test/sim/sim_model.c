@@ -5,15 +5,12 @@
  * do what sockets do. The oracle is the list of what was published, in the order in which the hub said so,
  * and what each reader may expect of it:
  *
- *     every event that was published while it was joined, in order, once; nothing else; a gap only where it was
- *     told `__resync`, and then exactly that gap; no id ahead of what it was given.
+ *     every event that was published while it was joined, in order, once; nothing else; a gap only where it
+ * was told `__resync`, and then exactly that gap; no id ahead of what it was given.
  *
  * Environment: SEED=n replays one interleaving, RUNS=n sets how many there are, TRACE=1 tells what happens.
  */
-#include "sim_client.h"
-
-#include "log.h"
-#include "registry.h"
+#include "sim_hub.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -158,9 +155,7 @@ static void on_publish(struct model *m, const struct tidings_log_record *record)
     snprintf(e->id, sizeof(e->id), "%s", text_field(record, "id"));
     e->number = (unsigned)strtoul(text_field(record, "name") + 1, NULL, 10);
     e->connections = record->fields[4].number;
-    e->target = target[0] == 'b'   ? TIDINGS_TO_ALL
-                : target[0] == 'c' ? TIDINGS_TO_CLIENT
-                                   : TIDINGS_TO_TOPIC;
+    e->target = target[0] == 'b' ? TIDINGS_TO_ALL : target[0] == 'c' ? TIDINGS_TO_CLIENT : TIDINGS_TO_TOPIC;
     if (e->target == TIDINGS_TO_CLIENT)
         e->key = index_of(m, to, client_names, CLIENTS);
     else if (e->target == TIDINGS_TO_TOPIC)
@@ -228,8 +223,10 @@ static void on_log(void *user, const struct tidings_log_record *record)
     static const struct {
         const char *event;
         void (*take)(struct model *m, const struct tidings_log_record *record);
-    } takers[] = {
-        {"publish", on_publish}, {"connect", on_connect}, {"disconnect", on_disconnect}, {"refuse", on_refuse}};
+    } takers[] = {{"publish", on_publish},
+                  {"connect", on_connect},
+                  {"disconnect", on_disconnect},
+                  {"refuse", on_refuse}};
     for (unsigned i = 0; i < sizeof(takers) / sizeof(takers[0]); i++)
         if (strcmp(record->event, takers[i].event) == 0)
             takers[i].take(user, record);
@@ -373,9 +370,9 @@ static void write_request(struct model *m, struct reader *r)
     if (r->topics & 1 && sim_chance(m->sim, 200)) /* the same once more */
         memcpy(query + strlen(query), "&topic=news", sizeof("&topic=news"));
     int n = snprintf(r->outbox, OUTBOX, "GET /api/sse/%s%s%s HTTP/1.%d\r\nHost: localhost\r\n%s%s\r\n%s",
-                     r->dashboard ? "admin/stream" : "subscribe/", r->dashboard ? "" : client_names[r->client],
-                     r->dashboard ? "" : query, sim_chance(m->sim, 850),
-                     sim_chance(m->sim, 900) ? "Accept: text/event-stream\r\n" : "",
+                     r->dashboard ? "admin/stream" : "subscribe/",
+                     r->dashboard ? "" : client_names[r->client], r->dashboard ? "" : query,
+                     sim_chance(m->sim, 850), sim_chance(m->sim, 900) ? "Accept: text/event-stream\r\n" : "",
                      r->has_cursor ? "Last-Event-ID: 17\r\n" : "",
                      sim_chance(m->sim, 50) ? "GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n" : "");
     r->out_len = (size_t)n;
@@ -422,8 +419,8 @@ static void go(struct model *m, struct reader *r)
     r->cut = how != 0;
 }
 
-/* Whoever is gone on both sides makes room for others; what was on its way may still become a stream unless the
- * world is settled. */
+/* Whoever is gone on both sides makes room for others; what was on its way may still become a stream unless
+ * the world is settled. */
 static void bury(struct model *m, bool settled)
 {
     for (unsigned i = 0; i < READERS; i++) {
@@ -711,27 +708,9 @@ static void check_readers(struct model *m)
 
 static void check_empty(struct model *m)
 {
-    struct service *s = hub_service(m->hub);
-    const struct registry *reg = s->registry;
-    if (reg->connections || reg->clients || reg->dashboards || reg->topics_listened || reg->newest ||
-        reg->oldest)
-        fail(m, "the registry is not empty");
-    if (s->log->channel_count != 2)
-        fail(m, "%u channels are left", s->log->channel_count - 2);
-    for (struct event *e = s->log->oldest; e; e = e->newer)
-        if (e->channel != s->log->all && e->channel != s->log->admin)
-            fail(m, "events of a channel without listeners are held");
-    for (uint32_t i = 0; i < m->loops; i++) {
-        struct loop *l = &s->loops[i];
-        if (l->conns.used || l->conns.chunk_count || l->request_bytes || l->streams ||
-            l->listed != SLAB_NONE)
-            fail(m, "loop %u is not empty", i);
-        for (unsigned b = 0; b < AGENTS_BUCKETS; b++)
-            if (l->agents.buckets[b])
-                fail(m, "loop %u keeps an agent", i);
-    }
-    if (sim_open_sockets(m->sim))
-        fail(m, "%u sockets are open", sim_open_sockets(m->sim));
+    const char *left = sim_hub_leftover(m->sim, m->hub);
+    if (left)
+        fail(m, "%s: something is left", left);
 }
 
 static void drain(struct model *m)
