@@ -99,7 +99,10 @@ void service_stream_ended(struct service *s, struct loop *l, struct conn *c, enu
     if (!s->report.log && !l->config.on_disconnect)
         return;
     struct described d;
+    bool is_client = c->sub.client;
     describe(s, c, &d);
+    /* Whoever is told that it has ended, and looks, finds it counted nowhere. */
+    registry_leave(s->registry, &c->sub);
     /* By the clock that never goes back. */
     uint64_t opened = conn_connected_at(l, c) - l->started_wall;
     uint64_t duration = clock_mono(s->clock) - l->started - opened;
@@ -108,7 +111,7 @@ void service_stream_ended(struct service *s, struct loop *l, struct conn *c, enu
         REPORT_TEXT("address", d.address), REPORT_TEXT("cause", close_cause_text(cause)),
         REPORT_NUMBER("duration_ms", duration)};
     report(&s->report, TIDINGS_LOG_INFO, "disconnect", "stream ended", fields, 5);
-    if (c->sub.client && l->config.on_disconnect)
+    if (is_client && l->config.on_disconnect)
         l->config.on_disconnect(l->config.user, &d.info, close_cause_text(cause), duration);
 }
 
