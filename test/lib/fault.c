@@ -11,17 +11,17 @@
 
 static struct {
     bool armed;
-    bool all;
+    long times;
     bool hit;
     int paused;
     long n;
     long count;
 } fault;
 
-void fault_arm(long n, bool all)
+void fault_arm(long n, long times)
 {
     fault.armed = true;
-    fault.all = all;
+    fault.times = times;
     fault.hit = false;
     fault.n = n;
     fault.count = 0;
@@ -65,7 +65,7 @@ static bool fails(void)
     if (!fault.armed || fault.paused > 0)
         return false;
     fault.count++;
-    if (fault.n == 0 || (fault.all ? fault.count < fault.n : fault.count != fault.n))
+    if (fault.n == 0 || fault.count < fault.n || fault.count - fault.n >= fault.times)
         return false;
     return refuse();
 }

@@ -9,9 +9,9 @@
 
 #include <stdbool.h>
 
-/* From now on count; the n-th allocation fails (1 = the next one), and with all set every later one too.
+/* From now on count; the n-th allocation fails (1 = the next one), and so do those behind it, `times` in all.
  * n = 0: none fails. */
-void fault_arm(long n, bool all);
+void fault_arm(long n, long times);
 
 /* Counts no more, fails no more. */
 void fault_disarm(void);
