@@ -142,8 +142,9 @@ struct tidings_config {
                              listening starts */
 
     /* who may reach the hub */
-    bool insecure;                   /* allow listening beyond loopback without credentials [false] */
-    const char *const *public_hosts; /* `Host` names answered besides loopback ones; "*" = any; NULL-ended */
+    bool insecure; /* allow listening beyond loopback without credentials [false] */
+    const char *const
+        *public_hosts; /* `Host` names answered besides loopback ones; "*" = any; NULL-ended (reload) */
 
     /* Callbacks, all optional, each with `user` as its first argument. They run on a loop's thread (log: on
      * any thread that calls the library; on_disconnect of a stream that tidings_hub_stop() ends: on the
@@ -240,8 +241,8 @@ TIDINGS_API void tidings_hub_destroy(struct tidings_hub *hub);
 
 /* Sends the event to every connection of the client. json is any JSON value (RFC 8259), len its length in
  * bytes; white space outside strings is removed, everything else arrives as given.
- * Returns the number of connections that the event was handed to (0: the client is absent; the event stays
- * in its history), or ENAME, ERESERVED, EJSON, ETOOBIG, ENOMEM. Any thread. */
+ * Returns the number of connections that the event was handed to (0: the client is absent), or ENAME,
+ * ERESERVED, EJSON, ETOOBIG, ENOMEM. Any thread. */
 TIDINGS_API int tidings_send_event(struct tidings_hub *hub, const char *client_id, const char *event,
                                    const char *json, size_t len);
 
@@ -294,7 +295,8 @@ struct tidings_message {
     size_t event_len;
     const char *json;
     size_t json_len;
-    uint32_t ttl; /* seconds that it stays in history, 0 = deliver now and do not keep; TIDINGS_TTL_DEFAULT */
+    uint32_t ttl; /* seconds that it may be held for readers that are behind, at most history_ttl; 0: not for
+                     history, which this version does not replay; TIDINGS_TTL_DEFAULT: history_ttl */
 };
 
 struct tidings_receipt {

@@ -175,7 +175,8 @@ static void greet(const struct serve *serve)
     log_warnings(serve, serve->running);
     if (serve->running->config.insecure)
         logger_say(serve->log, TIDINGS_LOG_WARN, "insecure",
-                   "no credentials configured and --insecure given: whoever reaches this hub may publish");
+                   "no credentials configured and --insecure given: whoever reaches this hub may publish; "
+                   "names other than loopback ones need --public-host");
     else
         logger_say(serve->log, TIDINGS_LOG_INFO, "loopback",
                    "no credentials configured: serving loopback only");

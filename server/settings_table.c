@@ -58,6 +58,7 @@ static const struct setting listening_rows[] = {
      AT(public_host),
      .check = value_host,
      .form = "HOST",
+     .reload = true,
      .help = "a name besides the loopback ones that requests may carry in `Host`, or * for any"},
     {.name = "insecure",
      .kind = SETTING_FLAG,
@@ -117,7 +118,8 @@ static const struct setting limit_rows[] = {
      AT(config.max_topics),
      .max = 1024,
      .reload = true,
-     .help = "topics of one subscription; more are answered with 400; 0 = none may be named"},
+     .help =
+         "topics of one subscription; more are answered with 400; 0 = as many as the hub can merge, 1024"},
     {.name = "slow-reader",
      .kind = SETTING_ENUM,
      AT(config.slow_reader),

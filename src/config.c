@@ -50,7 +50,7 @@ static const struct {
     }
     RANGE(loops, 1, 64, true, false),
     RANGE(max_connections, 1, 100000000, true, true),
-    RANGE(max_connections_per_client, 1, 1000000, false, true),
+    RANGE(max_connections_per_client, 1, 10000000, false, true),
     RANGE(max_request_line, 64, KIB *KIB, false, false),
     RANGE(max_headers, 256, KIB *KIB, false, false),
     RANGE(max_body, 1, 1024 * KIB * KIB, false, true),
@@ -58,14 +58,14 @@ static const struct {
     RANGE(head_timeout, 1, TIME_MAX, false, true),
     RANGE(body_timeout, 1, TIME_MAX, false, true),
     RANGE(idle_timeout, 1, TIME_MAX, false, true),
-    RANGE(heartbeat, 10, TIME_MAX, false, true),
+    RANGE(heartbeat, 1, TIME_MAX, false, true),
     RANGE(retry, 1, 24 * 3600 * SECOND, false, false),
-    RANGE(max_connection_age, 100, TIME_MAX, false, true),
+    RANGE(max_connection_age, 1, TIME_MAX, false, true),
     RANGE(user_timeout, 1, TIME_MAX, false, true),
     RANGE(history_size, 1, 100000000, false, true),
-    RANGE(history_bytes, KIB, 1024 * KIB * KIB, false, true),
+    RANGE(history_bytes, 1, 1024 * KIB * KIB, false, true),
     RANGE(history_ttl, 1, TIME_MAX, false, true),
-    RANGE(send_buffer, 2 * KIB, 64 * KIB * KIB, false, true),
+    RANGE(send_buffer, 1, 64 * KIB * KIB, false, true),
 #undef RANGE
 };
 

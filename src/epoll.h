@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * epoll - the io of Linux: level-triggered epoll and an eventfd to wake it. (docs/decisions/epoll.md says why
- * not io_uring.)
+ * epoll - the io of Linux: level-triggered epoll and an eventfd to wake it. (docs/decisions/002-epoll.md says
+ * why not io_uring.)
  */
 #ifndef EPOLL_H
 #define EPOLL_H

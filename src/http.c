@@ -184,8 +184,8 @@ void http_on_shed(void *user, struct loop *l, bool asks_stream, struct buf *out)
     if (asks_stream)
         buf_puts(out, STREAM_FIELDS);
     else
-        buf_printf(out, "Retry-After: %u\r\n", (retry_ms + 999) / 1000);
-    buf_puts(out, "Connection: close\r\n\r\n");
+        buf_printf(out, "Cache-Control: no-store\r\nRetry-After: %u\r\n", (retry_ms + 999) / 1000);
+    buf_puts(out, "X-Content-Type-Options: nosniff\r\nConnection: close\r\n\r\n");
     buf_append(out, body.data, body.len);
     buf_finish(&body);
     count_answer(l, asks_stream ? 200 : 503);

@@ -24,7 +24,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define LISTENERS_MAX 32
+#define LISTENERS_MAX 64
 #define METHOD_MAX    32
 #define DRAIN_MAX_MS  (24u * 3600 * 1000) /* deadlines are kept modulo 2^32 ms */
 

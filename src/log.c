@@ -214,10 +214,8 @@ static void evict_first(struct log *log, struct channel *c)
 static void trim_channel(struct log *log, struct channel *c)
 {
     const struct log_policy *p = &log->policy;
-    uint32_t size = p->size > LIVE_EVENTS ? p->size : LIVE_EVENTS;
-    uint64_t bytes = p->size > 0 && p->bytes > LIVE_BYTES ? p->bytes : LIVE_BYTES;
-    if (p->size > 0 && p->size < LIVE_EVENTS)
-        size = p->size;
+    uint32_t size = p->size > 0 ? p->size : LIVE_EVENTS;
+    uint64_t bytes = p->size == 0 ? LIVE_BYTES : p->bytes > 0 ? p->bytes : UINT64_MAX;
     while (c->ring->count > 1 && (c->ring->count > size || c->ring->bytes > bytes))
         evict_first(log, c);
 }

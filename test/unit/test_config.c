@@ -26,7 +26,7 @@ static const struct range {
     }
     R(loops, TIDINGS_AUTO, 1, 64, false, true),
     R(max_connections, TIDINGS_AUTO, 1, 100000000, true, true),
-    R(max_connections_per_client, 100, 1, 1000000, true, false),
+    R(max_connections_per_client, 100, 1, 10000000, true, false),
     R(max_request_line, 65536, 64, 1048576, false, false),
     R(max_headers, 65536, 256, 1048576, false, false),
     R(max_body, 1048576, 1, 1073741824, true, false),
@@ -34,14 +34,14 @@ static const struct range {
     R(head_timeout, 10000, 1, 30 * DAY, true, false),
     R(body_timeout, 30000, 1, 30 * DAY, true, false),
     R(idle_timeout, 60000, 1, 30 * DAY, true, false),
-    R(heartbeat, 15000, 10, 30 * DAY, true, false),
+    R(heartbeat, 15000, 1, 30 * DAY, true, false),
     R(retry, 3000, 1, DAY, false, false),
-    R(max_connection_age, 3600000, 100, 30 * DAY, true, false),
+    R(max_connection_age, 3600000, 1, 30 * DAY, true, false),
     R(user_timeout, 30000, 1, 30 * DAY, true, false),
     R(history_size, 1000, 1, 100000000, true, false),
-    R(history_bytes, 1048576, 1024, 1073741824, true, false),
+    R(history_bytes, 1048576, 1, 1073741824, true, false),
     R(history_ttl, 300000, 1, 30 * DAY, true, false),
-    R(send_buffer, 16384, 2048, 67108864, true, false),
+    R(send_buffer, 16384, 1, 67108864, true, false),
 #undef R
 };
 
