@@ -433,7 +433,7 @@ static void test_errors_of_routes(void **state)
     assert_int_equal(tidings_hub_route(hub, "GET", "/x", no_handler, NULL), TIDINGS_ESTATE);
     assert_int_equal(tidings_hub_pages(hub, NULL, 0), TIDINGS_ESTATE);
     assert_int_equal(tidings_hub_listen(hub, "127.0.0.1:0", NULL, 0), TIDINGS_ESTATE);
-    config.heartbeat = 1;
+    config.retry = 0; /* out of its range */
     assert_int_equal(tidings_hub_reconfigure(hub, &config), TIDINGS_ECONFIG);
     tidings_hub_stop(hub);
     tidings_hub_stop(hub);
