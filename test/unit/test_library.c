@@ -493,6 +493,12 @@ static void test_errors_of_publishing(void **state)
     assert_int_equal(receipt.connections, 0);
     assert_true(strlen(receipt.id) > 0 && strlen(receipt.id) <= TIDINGS_ID_MAX);
     assert_int_equal(tidings_publish(hub, &m, NULL), 0);
+    char *large = malloc(config.max_body + 1);
+    memset(large, ' ', config.max_body + 1);
+    large[0] = '1';
+    assert_int_equal(tidings_broadcast(hub, "e", large, config.max_body), 0);
+    assert_int_equal(tidings_broadcast(hub, "e", large, config.max_body + 1), TIDINGS_ETOOBIG);
+    free(large);
     assert_int_equal(tidings_disconnect_client(hub, "ada", 0), TIDINGS_ENOENT);
     assert_int_equal(tidings_disconnect_client(hub, NULL, 0), TIDINGS_ENAME);
     assert_int_equal(tidings_disconnect_client(hub, name, 0), TIDINGS_ENAME);
