@@ -81,6 +81,9 @@ struct sim {
     uint32_t fd_count, fd_cap, fds_open;
     uint32_t serials, open;
     uint64_t events, bytes;
+    uint32_t interrupt_often;
+    void (*interrupt)(void *user);
+    void *interrupt_user;
 };
 
 /* ---- memory of the simulation ---- */
@@ -293,6 +296,21 @@ static bool fds_are_short(const struct sim *s)
     return s->options.descriptors > 0 && s->fds_open >= s->options.descriptors;
 }
 
+/* ---- other threads ---- */
+
+void sim_interrupt(struct sim *s, uint32_t thousandths, void (*call)(void *user), void *user)
+{
+    s->interrupt_often = thousandths;
+    s->interrupt = call;
+    s->interrupt_user = user;
+}
+
+static void maybe_interrupt(struct sim *s)
+{
+    if (s->interrupt && sim_chance(s, s->interrupt_often))
+        s->interrupt(s->interrupt_user);
+}
+
 /* ---- struct io ---- */
 
 static struct sim_io *self(struct io *io)
@@ -331,6 +349,7 @@ static ssize_t op_recv(struct io *base, int fd, void *p, size_t n)
     uint32_t number;
     struct sock *k = of_fd(s, fd, &number);
     assert(k->loop == self(base)->loop && n > 0);
+    maybe_interrupt(s);
     if (k->flags & BROKEN)
         return -ECONNRESET;
     if (sim_chance(s, s->options.faults.again))
@@ -365,6 +384,7 @@ static ssize_t op_send(struct io *base, int fd, const struct iovec *iov, int cou
     uint32_t number;
     struct sock *k = of_fd(s, fd, &number);
     assert(k->loop == self(base)->loop && !(k->flags & HUB_FIN));
+    maybe_interrupt(s);
     if (k->flags & BROKEN)
         return sim_chance(s, 500) ? -EPIPE : -ECONNRESET;
     if (sim_chance(s, s->options.faults.again) || !has_room(s, k))

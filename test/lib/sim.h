@@ -53,6 +53,10 @@ int sim_start(struct sim *s, struct tidings_hub *hub);
 
 struct sim_faults *sim_faults(struct sim *s);
 
+/* Called in 1/1000 of all calls of recv and send, before they do anything: what another thread may do just
+ * then (publish, kick), since no lock is held during I/O. It may not turn a loop. NULL: nothing. */
+void sim_interrupt(struct sim *s, uint32_t thousandths, void (*call)(void *user), void *user);
+
 /* ---- chance ---- */
 
 uint32_t sim_below(struct sim *s, uint32_t n);

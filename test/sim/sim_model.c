@@ -36,7 +36,7 @@ struct published {
 };
 
 struct reader {
-    bool used, joined, left, refused, paused, cut, dashboard;
+    bool used, joined, left, refused, paused, cut, dashboard, kicked;
     struct sim_client c;
     unsigned client, topics; /* topics: a mask */
     uint32_t serial;
@@ -569,6 +569,9 @@ static void kick(struct model *m)
     int rc = tidings_disconnect_client(m->hub, client_names[client], ban);
     if (rc != (present || ban ? (int)present : TIDINGS_ENOENT))
         fail(m, "kicked %d of %u", rc, present);
+    for (unsigned i = 0; i < READERS; i++)
+        m->readers[i].kicked |=
+            listens(&m->readers[i]) && !m->readers[i].dashboard && m->readers[i].client == client;
     if (ban) {
         m->banned_until[client] = sim_now(m->sim) + (uint64_t)ban * 1000;
         m->ever_banned[client] = true;
@@ -613,6 +616,9 @@ static void settle(struct model *m)
 {
     if (!sim_settle(m->sim))
         fail(m, "the loops turn for ever");
+    for (unsigned i = 0; i < READERS; i++)
+        if (listens(&m->readers[i]) && m->readers[i].kicked)
+            fail(m, "reader %u was thrown out, but is still there", m->readers[i].serial);
     read_all(m);
     bury(m, true);
 }
@@ -646,6 +652,16 @@ static void act(struct model *m)
 }
 
 /* ---- one interleaving ---- */
+
+/* Another thread, in the middle of a turn. */
+static void interrupt(void *user)
+{
+    struct model *m = user;
+    if (m->count + 1 < EVENTS)
+        publish(m);
+    if (sim_chance(m->sim, 20))
+        kick(m);
+}
 
 static void configure(struct model *m, struct sim_options *o)
 {
@@ -730,6 +746,7 @@ static void drain(struct model *m)
 static void finish(struct model *m)
 {
     *sim_faults(m->sim) = (struct sim_faults){0};
+    sim_interrupt(m->sim, 0, NULL, NULL);
     let_everybody_read(m);
     check_readers(m);
     check_metrics(m);
@@ -769,6 +786,7 @@ static void run(struct model *m, uint64_t seed)
     if (hub_create_in(&m->hub, &m->config, &world) != 0 || sim_start(m->sim, m->hub) != 0)
         fail(m, "no hub");
     sim_client_open(&m->publisher, m->sim, sim_below(m->sim, m->loops));
+    sim_interrupt(m->sim, sim_chance(m->sim, 500) ? sim_below(m->sim, 60) : 0, interrupt, m);
     for (m->step = 0; m->step < STEPS; m->step++) {
         act(m);
         if (sim_chance(m->sim, 400))
