@@ -7,6 +7,7 @@
 #include "deliver.h"
 
 #include "json.h"
+#include "service.h"
 
 #include <errno.h>
 #include <setjmp.h>
@@ -395,6 +396,35 @@ static void test_stream_ends(void **state)
     drop_world(w);
 }
 
+static void on_gone(void *user, const struct tidings_connection_info *connection, const char *cause,
+                    uint64_t duration_ms)
+{
+    assert_string_equal(connection->client_id, "ada");
+    assert_string_equal(connection->address, "192.0.2.1:4711");
+    assert_string_equal(cause, "client_closed");
+    *(uint64_t *)user = duration_ms;
+}
+
+/* How long a stream was open does not depend on the wall clock, which may be set back meanwhile. */
+static void test_duration(void **state)
+{
+    struct world *w = make_world();
+    struct conn *c = open_stream(w);
+    struct service s = {.log = &w->log, .registry = &w->registry, .clock = &w->clock};
+    uint64_t duration = 0;
+
+    (void)state;
+    w->loop.config.on_disconnect = on_gone;
+    w->loop.config.user = &duration;
+    mono_now += 1234;
+    wall_now -= 100000;
+    service_stream_ended(&s, &w->loop, c, CLOSE_CLIENT);
+    assert_int_equal(duration, 1234);
+    assert_int_equal(w->registry.connections, 0); /* counted no longer when it is told */
+    conn_close(&w->loop, c, CLOSE_CLIENT, false);
+    drop_world(w);
+}
+
 static void test_causes_have_texts(void **state)
 {
     (void)state;
@@ -485,17 +515,12 @@ static void test_resync_once(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_open),
-        cmocka_unit_test(test_generations),
-        cmocka_unit_test(test_watch),
-        cmocka_unit_test(test_deadlines),
-        cmocka_unit_test(test_times),
-        cmocka_unit_test(test_addresses),
-        cmocka_unit_test(test_buffers),
-        cmocka_unit_test(test_stream_ends),
-        cmocka_unit_test(test_causes_have_texts),
-        cmocka_unit_test(test_retry),
-        cmocka_unit_test(test_byte_by_byte),
+        cmocka_unit_test(test_open),        cmocka_unit_test(test_generations),
+        cmocka_unit_test(test_watch),       cmocka_unit_test(test_deadlines),
+        cmocka_unit_test(test_times),       cmocka_unit_test(test_addresses),
+        cmocka_unit_test(test_buffers),     cmocka_unit_test(test_stream_ends),
+        cmocka_unit_test(test_duration),    cmocka_unit_test(test_causes_have_texts),
+        cmocka_unit_test(test_retry),       cmocka_unit_test(test_byte_by_byte),
         cmocka_unit_test(test_resync_once),
     };
 
