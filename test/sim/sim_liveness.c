@@ -213,6 +213,43 @@ static void test_every_state_ends(void **state)
     }
 }
 
+/* Who is told to go has some seconds for the last bytes, and no more than some. */
+static void test_last_bytes_have_time(void **state)
+{
+    (void)state;
+    for (unsigned reads = 0; reads < 2; reads++) {
+        struct sim_hub h;
+        struct sim_client c;
+        sim_hub_init(&h, 30 + reads);
+        h.options.down = 400;
+        start(&h);
+        sim_client_open(&c, h.sim, 0);
+        sim_client_subscribe(&c, "ada", "", NULL);
+        for (unsigned i = 0; i < 3; i++) {
+            assert_true(sim_settle(h.sim));
+            sim_client_read_all(&c);
+        }
+        assert_int_equal(tidings_broadcast(h.hub, "note", "\"0123456789\"", 12), 1);
+        assert_true(sim_settle(h.sim)); /* what follows does not fit at once */
+        while (sim_waiting(h.sim, c.sock) < 390) {
+            assert_int_equal(tidings_broadcast(h.hub, "note", "1", 1), 1);
+            assert_true(sim_settle(h.sim));
+        }
+        assert_int_equal(tidings_disconnect_client(h.hub, "ada", 0), 1);
+        for (unsigned i = 0; i < 30; i++) {
+            assert_true(sim_pass(h.sim, 100, 0));
+            if (reads)
+                sim_client_read(&c, 40);
+        }
+        assert_null(c.wrong);
+        assert_int_equal(c.finished, reads);
+        assert_true(sim_pass(h.sim, 3200, 0));
+        assert_int_equal(sim_open_sockets(h.sim), 0);
+        sim_client_finish(&c);
+        stop(&h);
+    }
+}
+
 /* ---- readers that do not read ---- */
 
 static void test_no_heartbeat_into_a_full_socket(void **state)
@@ -309,6 +346,7 @@ int main(void)
         cmocka_unit_test(test_age),
         cmocka_unit_test(test_drain),
         cmocka_unit_test(test_every_state_ends),
+        cmocka_unit_test(test_last_bytes_have_time),
         cmocka_unit_test(test_no_heartbeat_into_a_full_socket),
         cmocka_unit_test(test_stuck_readers_cost_nothing),
     };

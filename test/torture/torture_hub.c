@@ -8,7 +8,7 @@
  *     an event that was acknowledged arrives at every reader that was there, unless its connection was cut or
  *     it was told `__resync`; counts are what they are; nothing hangs, nothing is left.
  *
- * Environment: N=n and TIMES=n replay one, STEP=n tries only every n-th.
+ * Environment: N=n, TIMES=n and ROUGH=1 replay one, STEP=n tries only every n-th.
  */
 #include "fault.h"
 #include "sim_hub.h"
@@ -44,6 +44,7 @@ struct reader {
 
 struct world {
     long n, times;
+    bool rough; /* sockets take and give only parts */
     struct sim_hub h;
     struct reader readers[READERS];
     unsigned reader_count;
@@ -58,8 +59,8 @@ static struct world *the_world;
 static _Noreturn void fail(const char *what, const char *detail)
 {
     fault_disarm();
-    fprintf(stderr, "torture_hub: N=%ld TIMES=%ld: %s%s%s\n", the_world->n, the_world->times, what,
-            detail ? ": " : "", detail ? detail : "");
+    fprintf(stderr, "torture_hub: N=%ld TIMES=%ld ROUGH=%d: %s%s%s\n", the_world->n, the_world->times,
+            the_world->rough, what, detail ? ": " : "", detail ? detail : "");
     exit(1);
 }
 
@@ -346,8 +347,8 @@ static void live(struct world *w)
     kick(w);
     subscribe(w, "ada", "");
     pass(w, 16000);
-    ask(w, 0, "DELETE", "/api/sse/clients/grace?ban=5");
     publish_everything(w);
+    ask(w, 0, "DELETE", "/api/sse/clients/grace?ban=5");
     tidings_hub_drain(w->h.hub, 2000);
     pass(w, 8000);
 }
@@ -373,14 +374,17 @@ static void check_end(struct world *w)
 }
 
 /* One life. Returns whether an allocation has failed. */
-static bool run(struct world *w, long n, long times, long *count)
+static bool run(struct world *w, long n, long times, bool rough, long *count)
 {
     memset(w, 0, sizeof(*w));
     w->n = n;
     w->times = times;
+    w->rough = rough;
     w->moment = 1;
     sim_hub_init(&w->h, 7);
     w->h.config.loops = 2;
+    if (rough)
+        w->h.options.faults = (struct sim_faults){.short_write = 500, .short_read = 300, .again = 300};
     fault_arm(n, times);
     int rc = sim_hub_start(&w->h);
     for (unsigned i = 0; i < CONTROL; i++)
@@ -415,12 +419,13 @@ int main(void)
     long total, count, one = number_of("N", 0), step = number_of("STEP", 1);
     the_world = &world;
     if (one != 0) {
-        run(&world, one, number_of("TIMES", 1), &count);
+        run(&world, one, number_of("TIMES", 1), number_of("ROUGH", 0) != 0, &count);
         return 0;
     }
-    run(&world, 0, 0, &total);
-    for (unsigned i = 0; i < sizeof(times) / sizeof(times[0]); i++)
-        for (long n = 1; run(&world, n, times[i], &count); n += step)
+    run(&world, 0, 0, true, &total);
+    run(&world, 0, 0, false, &total);
+    for (unsigned i = 0; i < 2 * sizeof(times) / sizeof(times[0]); i++)
+        for (long n = 1; run(&world, n, times[i / 2], i % 2, &count); n += step)
             ;
     printf("%ld allocations: each failed alone, with its next ones, and with all behind it\n", total);
     return total > 100 ? 0 : 1;
