@@ -383,6 +383,7 @@ static bool run(struct world *w, long n, long times, bool rough, long *count)
     w->moment = 1;
     sim_hub_init(&w->h, 7);
     w->h.config.loops = 2;
+    w->h.config.heartbeat = 1000;
     if (rough)
         w->h.options.faults = (struct sim_faults){.short_write = 500, .short_read = 300, .again = 300};
     fault_arm(n, times);
