@@ -21,6 +21,13 @@
 
 #define SIM_NONE UINT32_MAX
 
+/* 1 in builds with assertions or sanitizers: tests do less there. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || !defined(NDEBUG)
+#define SIM_SLOW 1
+#else
+#define SIM_SLOW 0
+#endif
+
 /* In 1/1000 of the calls. */
 struct sim_faults {
     uint16_t short_read;   /* recv gives fewer bytes than there are */

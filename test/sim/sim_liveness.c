@@ -292,6 +292,8 @@ static size_t hub_memory(const struct sim_hub *h)
     return heap.uordblks ? heap.uordblks + heap.hblkhd - sim_bytes(h->sim) : said;
 }
 
+#define FLOOD (SIM_SLOW ? 1ull << 27 : 1ull << 30)
+
 /* 1 GB goes to those who read, while STUCK others never do: what the hub holds is bounded by its history. */
 static void test_stuck_readers_cost_nothing(void **state)
 {
@@ -322,14 +324,14 @@ static void test_stuck_readers_cost_nothing(void **state)
     assert_true(sim_settle(h.sim));
     memset(json, '7', sizeof(json));
     size_t before = hub_memory(&h);
-    for (uint64_t sent = 0; sent < 1ull << 30; sent += sizeof(json)) {
+    for (uint64_t sent = 0; sent < FLOOD; sent += sizeof(json)) {
         assert_int_equal(tidings_broadcast(h.hub, "note", json, sizeof(json)), 102);
         sim_turn(h.sim, 0);
         size_t now = hub_memory(&h);
         most = now > most ? now : most;
     }
     assert_true(sim_settle(h.sim));
-    assert_true(sim_received(h.sim, good[0]) > 1ull << 30);
+    assert_true(sim_received(h.sim, good[0]) > FLOOD);
     print_message("# held at most: %zu KiB more than at the beginning\n", (most - before) / 1024);
     assert_true(most - before < 3u << 20);
     for (unsigned i = 0; i < STUCK; i++)

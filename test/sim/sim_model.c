@@ -803,22 +803,9 @@ static uint64_t number_of(const char *name, uint64_t fallback)
     return text ? strtoull(text, NULL, 10) : fallback;
 }
 
-#if defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define SLOW 1
-#endif
-#endif
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || !defined(NDEBUG)
-#define SLOW 1
-#endif
-
 int main(void)
 {
-#ifdef SLOW
-    uint64_t runs = number_of("RUNS", RUNS_SLOW);
-#else
-    uint64_t runs = number_of("RUNS", RUNS_FULL);
-#endif
+    uint64_t runs = number_of("RUNS", SIM_SLOW ? RUNS_SLOW : RUNS_FULL);
     uint64_t first = number_of("SEED", 1), resyncs = 0, delivered = 0, published = 0;
     static struct model model;
     trace = getenv("TRACE") != NULL;

@@ -415,9 +415,9 @@ static long number_of(const char *name, long fallback)
 
 int main(void)
 {
-    static const long times[] = {1, 2, 5, 20, LONG_MAX};
+    static const long times[] = {1, 3, 20, LONG_MAX};
     static struct world world;
-    long total, count, one = number_of("N", 0), step = number_of("STEP", 1);
+    long total, count, one = number_of("N", 0), step = number_of("STEP", 1), few = SIM_SLOW ? 7 * step : step;
     the_world = &world;
     if (one != 0) {
         run(&world, one, number_of("TIMES", 1), number_of("ROUGH", 0) != 0, &count);
@@ -426,7 +426,7 @@ int main(void)
     run(&world, 0, 0, true, &total);
     run(&world, 0, 0, false, &total);
     for (unsigned i = 0; i < 2 * sizeof(times) / sizeof(times[0]); i++)
-        for (long n = 1; run(&world, n, times[i / 2], i % 2, &count); n += step)
+        for (long n = 1; run(&world, n, times[i / 2], i % 2, &count); n += i < 2 ? step : few)
             ;
     printf("%ld allocations: each failed alone, with its next ones, and with all behind it\n", total);
     return total > 100 ? 0 : 1;
