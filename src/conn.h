@@ -88,7 +88,8 @@ enum conn_flag {
     CONN_DEADLINE = 8, /* deadline is set */
     CONN_PAUSED = 16,  /* requests wait in io->in until out is sent */
     CONN_EOF = 32,     /* the peer has ended its side */
-    CONN_BEATS = 64    /* heartbeat_at is set */
+    CONN_BEATS = 64,   /* heartbeat_at is set */
+    CONN_COUNTED = 128 /* a client's stream, also while it ends: what it is given is counted as delivered */
 };
 
 _Static_assert(sizeof(struct conn) == 128, "a quiet stream is two cache lines");

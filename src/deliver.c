@@ -64,7 +64,7 @@ static ssize_t send_some(struct loop *l, struct conn *c, const struct iovec *iov
 /* What dashboards are told is not a delivery: a hub that is only looked at shows no traffic. */
 static void count_delivered(struct loop *l, const struct conn *c, unsigned events)
 {
-    if (c->sub.client)
+    if (c->flags & CONN_COUNTED)
         stats_add(&l->stats.delivered, events);
 }
 
@@ -339,7 +339,7 @@ static void schedule_heartbeat(struct loop *l, struct conn *c, bool first)
 void deliver_begin(struct loop *l, struct conn *c, uint32_t age)
 {
     conn_set_state(c, CONN_STREAM);
-    c->flags |= CONN_STREAMED;
+    c->flags |= c->sub.client ? CONN_STREAMED | CONN_COUNTED : CONN_STREAMED;
     atomic_fetch_add(&l->streams, 1);
     stats_add(&l->stats.streams_opened, 1);
     conn_set_deadline(l, c, age ? rng_shorten(&l->rng, age, 20) : 0);
