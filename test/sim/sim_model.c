@@ -13,6 +13,7 @@
 #include "sim_hub.h"
 
 #include <stdarg.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -62,7 +63,7 @@ struct model {
     unsigned publisher_asked;
     uint64_t banned_until[CLIENTS];
     bool ever_banned[CLIENTS], draining;
-    uint64_t resyncs, delivered, bytes; /* bytes: read by readers */
+    uint64_t joined, resyncs, delivered, bytes; /* bytes: read by readers */
     unsigned step;
     char payload[PAYLOAD + 64];
 };
@@ -183,6 +184,7 @@ static void on_connect(struct model *m, const struct tidings_log_record *record)
         fail(m, "joined in spite of a ban");
     if (m->draining)
         fail(m, "joined while draining");
+    m->joined++;
     r->joined = true;
     r->from = r->next = m->count;
     snprintf(r->connection, sizeof(r->connection), "%s", text_field(record, "connection"));
@@ -203,13 +205,19 @@ static void on_refuse(struct model *m, const struct tidings_log_record *record)
 {
     struct reader *r = by_serial(m, sim_serial_of(text_field(record, "address")));
     const char *reason = text_field(record, "reason");
-    unsigned present = 0;
+    unsigned present = 0, all = 0;
     if (!r || r->joined || r->refused)
         fail(m, "a refusal of nobody");
     for (unsigned i = 0; i < READERS; i++)
-        present += listens(&m->readers[i]) && !m->readers[i].dashboard && m->readers[i].client == r->client;
+        if (listens(&m->readers[i]) && !m->readers[i].dashboard) {
+            present += m->readers[i].client == r->client;
+            all++;
+        }
     if (strcmp(reason, "max_connections_per_client") == 0) {
         if (present < m->config.max_connections_per_client)
+            fail(m, "refused below the limit of a client");
+    } else if (strcmp(reason, "max_connections") == 0) {
+        if (all < m->config.max_connections)
             fail(m, "refused below the limit");
     } else if (strcmp(reason, "draining") != 0 || !m->draining) {
         fail(m, "refused for %s", reason);
@@ -669,7 +677,7 @@ static void configure(struct model *m, struct sim_options *o)
     tidings_config_init(&m->config);
     m->loops = 1 + rng_below(&dice, 3);
     m->config.loops = m->loops;
-    m->config.max_connections = 1000;
+    m->config.max_connections = rng_below(&dice, 4) ? 1000 : 4;
     m->config.max_connections_per_client = rng_below(&dice, 4) ? 100 : 2;
     m->config.heartbeat = rng_below(&dice, 2) ? 200 : 15000;
     m->config.max_connection_age = rng_below(&dice, 4) ? 3600000 : 2000;
@@ -729,6 +737,42 @@ static void check_empty(struct model *m)
         fail(m, "%s: something is left", left);
 }
 
+static uint64_t counter(const struct model *m, size_t offset)
+{
+    uint64_t sum = 0;
+    for (uint32_t i = 0; i < m->loops; i++)
+        sum += *(_Atomic uint64_t *)(void *)((char *)&hub_service(m->hub)->loops[i].stats + offset);
+    return sum;
+}
+
+#define COUNTER(field) counter(m, offsetof(struct stats, field))
+
+/* What is counted agrees with what has happened. */
+static void check_counters(struct model *m)
+{
+    uint64_t closed = 0, published = 0, handed = 0;
+    for (size_t i = 0; i < m->count; i++)
+        handed += m->events[i].connections;
+#define MODEL_CLOSED(name, field, text) closed += COUNTER(field);
+    CLOSE_CAUSE_MAP(MODEL_CLOSED)
+#undef MODEL_CLOSED
+    const struct registry *reg = hub_service(m->hub)->registry;
+    for (unsigned kind = CHANNEL_ALL; kind <= CHANNEL_TOPIC; kind++)
+        published += reg->published[kind];
+    if (COUNTER(streams_opened) != m->joined || closed != m->joined)
+        fail(m, "%llu streams were opened, %llu closed, not %llu",
+             (unsigned long long)COUNTER(streams_opened), (unsigned long long)closed,
+             (unsigned long long)m->joined);
+    if (published != m->count)
+        fail(m, "%llu events were published, not %zu", (unsigned long long)published, m->count);
+    /* The last bytes of an event's frame come after the event: a connection may be cut between the two. */
+    if (COUNTER(delivered) + m->joined < m->delivered || COUNTER(delivered) > handed ||
+        COUNTER(resyncs) < m->resyncs)
+        fail(m, "%llu deliveries were counted: received %llu, handed over %llu",
+             (unsigned long long)COUNTER(delivered), (unsigned long long)m->delivered,
+             (unsigned long long)handed);
+}
+
 static void drain(struct model *m)
 {
     m->draining = true;
@@ -765,6 +809,7 @@ static void finish(struct model *m)
     sim_client_close(&m->publisher);
     settle(m);
     check_empty(m);
+    check_counters(m);
     check_metrics(m);
     for (unsigned i = 0; i < READERS; i++)
         sim_client_finish(&m->readers[i].c);
