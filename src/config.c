@@ -36,7 +36,7 @@ void tidings_config_init(struct tidings_config *config)
     };
 }
 
-#define TIME_MAX (30u * 24 * 3600 * SECOND) /* deadlines are kept modulo 2^32 ms */
+#define TIME_MAX (24u * 24 * 3600 * SECOND) /* deadlines are compared as signed numbers modulo 2^32 ms */
 
 static const struct {
     const char *name;

@@ -250,6 +250,35 @@ static void test_last_bytes_have_time(void **state)
     }
 }
 
+/* The longest times that may be configured are long, not over at once; and clocks of 32 bits come round. */
+static void test_long_times(void **state)
+{
+    (void)state;
+    static uint32_t socks[10];
+    const char *field;
+    const uint32_t day = 24 * 3600 * 1000;
+    struct sim_hub h;
+    sim_hub_init(&h, 40);
+    for (h.config.max_connection_age = 48 * day;
+         tidings_config_check(&h.config, &field) != 0 && h.config.max_connection_age > day;)
+        h.config.max_connection_age -= day;
+    h.config.heartbeat = h.config.max_connection_age;
+    start(&h);
+    join_crowd(&h, socks, 10);
+    assert_true(sim_pass(h.sim, day, 3600000));
+    assert_int_equal(tidings_total_connections(h.hub), 10);
+    assert_int_equal(COUNTER(&h, heartbeats), 0);
+    assert_true(sim_pass(h.sim, h.config.max_connection_age, 3600000));
+    assert_int_equal(tidings_total_connections(h.hub), 0);
+    leave_crowd(&h, socks, 10);
+    assert_true(sim_pass(h.sim, 26ull * day, 3600000));
+    join_crowd(&h, socks, 10); /* about 50 days after the start */
+    assert_true(sim_pass(h.sim, day, 3600000));
+    assert_int_equal(tidings_total_connections(h.hub), 10);
+    leave_crowd(&h, socks, 10);
+    stop(&h);
+}
+
 /* ---- readers that do not read ---- */
 
 static void test_no_heartbeat_into_a_full_socket(void **state)
@@ -349,6 +378,7 @@ int main(void)
         cmocka_unit_test(test_drain),
         cmocka_unit_test(test_every_state_ends),
         cmocka_unit_test(test_last_bytes_have_time),
+        cmocka_unit_test(test_long_times),
         cmocka_unit_test(test_no_heartbeat_into_a_full_socket),
         cmocka_unit_test(test_stuck_readers_cost_nothing),
     };
