@@ -141,14 +141,15 @@ static void test_every_split(void **state)
 
 /* ---- in a row ---- */
 
-static void test_pipelining(void **state)
+/* half_close: who says that he has no further request still gets all answers. */
+static void pipeline(uint64_t seed, bool half_close)
 {
-    (void)state;
     static char row[512 * 64];
     struct sim_hub h;
     struct sim_client c;
-    sim_hub_init(&h, 2);
+    sim_hub_init(&h, seed);
     h.options.down = 3000;
+    h.options.faults = (struct sim_faults){.short_read = 300, .short_write = 300, .again = 300};
     start(&h);
     sim_client_open(&c, h.sim, 0);
     char *at = row;
@@ -156,13 +157,24 @@ static void test_pipelining(void **state)
         at += sprintf(at, "GET /%s HTTP/1.1\r\nHost: localhost\r\n\r\n", i % 3 ? "healthz" : "nowhere");
     c.asked = 400;
     assert_int_equal(sim_send(h.sim, c.sock, row, (size_t)(at - row)), at - row);
-    for (unsigned i = 0; i < 400 && c.answers < 400; i++)
+    if (half_close)
+        sim_shutdown(h.sim, c.sock);
+    for (unsigned i = 0; i < 1000 && c.answers < 400; i++)
         settle_and_read(&h, &c);
     assert_int_equal(c.answers, 400);
     for (unsigned i = 0; i < 400; i++)
         assert_int_equal(c.statuses[i], i % 3 ? 200 : 404);
+    settle_and_read(&h, &c);
+    assert_int_equal(c.ended, half_close);
     sim_client_finish(&c);
     stop(&h);
+}
+
+static void test_pipelining(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < 20; i++)
+        pipeline(50 + i, i % 2);
 }
 
 /* Who asks and asks but does not read is not answered further, and costs little. */
