@@ -4,7 +4,7 @@
  * memory only while it holds something. Each loop's io has a list of sockets that may be ready, like the
  * kernel's: whoever is on it and turns out not to be ready is dropped when the loop waits.
  */
-#include "sim.h"
+#include "sim_parts.h"
 
 #include "fault.h"
 
@@ -18,77 +18,9 @@
 #define SETTLE_MAX   20000
 #define WALL_START   1763800000000ull
 
-enum socket_flag {
-    ACCEPTED = 1,
-    WATCHED = 2,
-    READY = 4,        /* is in the list of its io */
-    CLIENT_FIN = 8,   /* the client has ended its side; seen by the hub when `up` has arrived */
-    CLIENT_GONE = 16, /* the client reads no more either */
-    HUB_FIN = 32,
-    HUB_GONE = 64,  /* closed by the hub */
-    BROKEN = 128,   /* reset, whoever did it */
-    RESET = 256,    /* the hub did it */
-    COUNTING = 512, /* what comes down is only counted */
-    ON_WIRE = 1024, /* in the list of sockets whose bytes are on their way */
-    USED = 2048
-};
-
-struct queue {
-    char *data;
-    uint32_t cap, head, len;
-};
-
-struct sock {
-    struct queue up, down;
-    uint32_t arrived; /* bytes of `up` that the hub can see */
-    uint32_t serial;
-    uint64_t tag;
-    uint64_t total; /* bytes that came down so far */
-    uint32_t next, prev;
-    int fd;
-    uint16_t flags;
-    uint8_t interest;
-    uint8_t loop;
-};
-
-struct numbers {
-    uint32_t *at;
-    uint32_t count, cap;
-};
-
-struct sim_io {
-    struct io io;
-    struct sim *sim;
-    uint32_t loop;
-    uint32_t first, last; /* sockets that may be ready */
-    struct numbers backlog;
-    uint32_t backlog_head;
-    int listener;
-    uint64_t listener_tag;
-    bool listening, spare, woken, idle;
-};
-
-struct sim {
-    struct sim_options options;
-    struct rng rng;
-    uint64_t now;
-    struct sim_io *ios;
-    struct tidings_hub *hub;
-    struct sock *socks;
-    uint32_t sock_count, sock_cap;
-    struct numbers free_socks, free_fds, wire;
-    uint32_t *fd_sock;
-    uint32_t fd_count, fd_cap, fds_open;
-    uint32_t serials, open;
-    uint64_t events, bytes;
-    uint32_t interrupt_often;
-    void (*interrupt)(void *user);
-    void *interrupt_user;
-};
-
 /* ---- memory of the simulation ---- */
 
-static void *grow(struct sim *s, void *p, size_t old, size_t size)
+void *sim_grow(struct sim *s, void *p, size_t old, size_t size)
 {
     fault_pause();
     void *fresh = realloc(p, size);
@@ -112,11 +44,11 @@ static void release(struct sim *s, void *p, size_t size)
     s->bytes -= size;
 }
 
-static void push(struct sim *s, struct numbers *n, uint32_t value)
+void sim_push(struct sim *s, struct numbers *n, uint32_t value)
 {
     if (n->count == n->cap) {
         uint32_t cap = n->cap ? n->cap * 2 : 64;
-        n->at = grow(s, n->at, n->cap * sizeof(*n->at), cap * sizeof(*n->at));
+        n->at = sim_grow(s, n->at, n->cap * sizeof(*n->at), cap * sizeof(*n->at));
         n->cap = cap;
     }
     n->at[n->count++] = value;
@@ -128,7 +60,7 @@ static void drop_numbers(struct sim *s, struct numbers *n)
     *n = (struct numbers){0};
 }
 
-static void queue_put(struct sim *s, struct queue *q, const void *p, uint32_t n)
+void sim_queue_put(struct sim *s, struct queue *q, const void *p, uint32_t n)
 {
     if (q->head + q->len + n > q->cap && q->head > 0) {
         memmove(q->data, q->data + q->head, q->len);
@@ -138,27 +70,27 @@ static void queue_put(struct sim *s, struct queue *q, const void *p, uint32_t n)
         uint32_t cap = q->cap ? q->cap : 256;
         while (cap < q->len + n)
             cap *= 2;
-        q->data = grow(s, q->data, q->cap, cap);
+        q->data = sim_grow(s, q->data, q->cap, cap);
         q->cap = cap;
     }
     memcpy(q->data + q->head + q->len, p, n);
     q->len += n;
 }
 
-static void queue_drop(struct sim *s, struct queue *q)
+void sim_queue_drop(struct sim *s, struct queue *q)
 {
     if (q->cap > 0)
         release(s, q->data, q->cap);
     *q = (struct queue){0};
 }
 
-static void queue_take(struct sim *s, struct queue *q, void *p, uint32_t n)
+void sim_queue_take(struct sim *s, struct queue *q, void *p, uint32_t n)
 {
     memcpy(p, q->data + q->head, n);
     q->head += n;
     q->len -= n;
     if (q->len == 0)
-        queue_drop(s, q);
+        sim_queue_drop(s, q);
 }
 
 /* ---- chance ---- */
@@ -174,11 +106,6 @@ bool sim_chance(struct sim *s, uint32_t thousandths)
 }
 
 /* ---- readiness ---- */
-
-static uint32_t up_room(const struct sim *s)
-{
-    return s->options.up;
-}
 
 static bool fin_arrived(const struct sock *k)
 {
@@ -228,7 +155,7 @@ static void link_ready(struct sim *s, uint32_t n, bool front)
     *(k->next != SIM_NONE ? &s->socks[k->next].prev : &io->last) = n;
 }
 
-static void changed(struct sim *s, uint32_t n)
+void sim_changed(struct sim *s, uint32_t n)
 {
     struct sock *k = &s->socks[n];
     if (k->flags & WATCHED && readiness(s, k))
@@ -237,25 +164,25 @@ static void changed(struct sim *s, uint32_t n)
 
 /* ---- life of a socket ---- */
 
-static void forget(struct sim *s, uint32_t n)
+void sim_forget(struct sim *s, uint32_t n)
 {
     struct sock *k = &s->socks[n];
     if (!(k->flags & HUB_GONE) || !(k->flags & CLIENT_GONE) || k->flags & ON_WIRE)
         return;
-    queue_drop(s, &k->up);
-    queue_drop(s, &k->down);
+    sim_queue_drop(s, &k->up);
+    sim_queue_drop(s, &k->down);
     memset(k, 0, sizeof(*k));
-    push(s, &s->free_socks, n);
+    sim_push(s, &s->free_socks, n);
 }
 
-static void break_it(struct sim *s, uint32_t n)
+void sim_break(struct sim *s, uint32_t n)
 {
     struct sock *k = &s->socks[n];
     k->flags |= BROKEN;
-    queue_drop(s, &k->up);
-    queue_drop(s, &k->down);
+    sim_queue_drop(s, &k->up);
+    sim_queue_drop(s, &k->down);
     k->arrived = 0;
-    changed(s, n);
+    sim_changed(s, n);
 }
 
 static struct sock *of_fd(struct sim *s, int fd, uint32_t *n)
@@ -274,7 +201,7 @@ static int take_fd(struct sim *s, uint32_t sock)
     } else {
         if (s->fd_count == s->fd_cap) {
             uint32_t cap = s->fd_cap ? s->fd_cap * 2 : 64;
-            s->fd_sock = grow(s, s->fd_sock, s->fd_cap * sizeof(uint32_t), cap * sizeof(uint32_t));
+            s->fd_sock = sim_grow(s, s->fd_sock, s->fd_cap * sizeof(uint32_t), cap * sizeof(uint32_t));
             s->fd_cap = cap;
         }
         fd = (int)s->fd_count++;
@@ -288,7 +215,7 @@ static void give_fd(struct sim *s, int fd)
 {
     s->fd_sock[fd] = SIM_NONE;
     s->fds_open--;
-    push(s, &s->free_fds, (uint32_t)fd);
+    sim_push(s, &s->free_fds, (uint32_t)fd);
 }
 
 static bool fds_are_short(const struct sim *s)
@@ -359,7 +286,7 @@ static ssize_t op_recv(struct io *base, int fd, void *p, size_t n)
     uint32_t take = n < k->arrived ? (uint32_t)n : k->arrived;
     if (sim_chance(s, s->options.faults.short_read))
         take = 1 + sim_below(s, take);
-    queue_take(s, &k->up, p, take);
+    sim_queue_take(s, &k->up, p, take);
     k->arrived -= take;
     return (ssize_t)take;
 }
@@ -371,7 +298,7 @@ static size_t put_down(struct sim *s, struct sock *k, const struct iovec *iov, i
     for (int i = 0; i < count && taken < room; i++) {
         size_t n = iov[i].iov_len < room - taken ? iov[i].iov_len : room - taken;
         if (!(k->flags & (COUNTING | CLIENT_GONE)) && n > 0)
-            queue_put(s, &k->down, iov[i].iov_base, (uint32_t)n);
+            sim_queue_put(s, &k->down, iov[i].iov_base, (uint32_t)n);
         taken += n;
     }
     k->total += taken;
@@ -399,7 +326,7 @@ static ssize_t op_send(struct io *base, int fd, const struct iovec *iov, int cou
         take = 1 + sim_below(s, (uint32_t)take);
     size_t taken = put_down(s, k, iov, count, take);
     if (k->flags & CLIENT_GONE)
-        break_it(s, number); /* nobody is there any more: the answer is a RST */
+        sim_break(s, number); /* nobody is there any more: the answer is a RST */
     return (ssize_t)taken;
 }
 
@@ -418,7 +345,7 @@ static int op_watch(struct io *base, int fd, uint64_t tag, uint32_t interest, bo
     k->tag = tag;
     k->interest = (uint8_t)interest;
     (void)first;
-    changed(io->sim, number);
+    sim_changed(io->sim, number);
     return 0;
 }
 
@@ -428,7 +355,7 @@ static void op_shutdown(struct io *base, int fd)
     uint32_t number;
     struct sock *k = of_fd(s, fd, &number);
     k->flags |= HUB_FIN;
-    changed(s, number);
+    sim_changed(s, number);
 }
 
 static void op_close(struct io *base, int fd, bool reset)
@@ -440,13 +367,13 @@ static void op_close(struct io *base, int fd, bool reset)
     k->flags &= (uint16_t)~WATCHED;
     if (reset || k->up.len > 0) {
         k->flags |= RESET;
-        break_it(s, number);
+        sim_break(s, number);
     }
     k->flags |= HUB_GONE | HUB_FIN;
     k->fd = -1;
     s->open--;
     give_fd(s, fd);
-    forget(s, number);
+    sim_forget(s, number);
 }
 
 static int op_wait(struct io *base, struct io_event *events, int max, int timeout_ms)
@@ -523,8 +450,8 @@ static void destroy_io(void *user, struct io *base)
     while (io->backlog_head < io->backlog.count) {
         uint32_t n = io->backlog.at[io->backlog_head++];
         s->socks[n].flags |= HUB_GONE;
-        break_it(s, n);
-        forget(s, n);
+        sim_break(s, n);
+        sim_forget(s, n);
     }
     drop_numbers(s, &io->backlog);
 }
@@ -541,23 +468,23 @@ static uint64_t wall(void *user)
 
 struct sim *sim_create(const struct sim_options *options)
 {
-    struct sim *s = grow(NULL, NULL, 0, sizeof(*s));
+    struct sim *s = sim_grow(NULL, NULL, 0, sizeof(*s));
     s->options = *options;
     s->rng.state = options->seed;
     s->now = 1000000;
     s->options.up = options->up ? options->up : DEFAULT_ROOM;
     s->options.down = options->down ? options->down : DEFAULT_ROOM;
-    s->ios = grow(s, NULL, 0, options->loops * sizeof(*s->ios));
+    s->ios = sim_grow(s, NULL, 0, options->loops * sizeof(*s->ios));
     s->sock_cap = options->sockets ? options->sockets : 16;
-    s->socks = grow(s, NULL, 0, (size_t)s->sock_cap * sizeof(*s->socks));
+    s->socks = sim_grow(s, NULL, 0, (size_t)s->sock_cap * sizeof(*s->socks));
     return s;
 }
 
 void sim_destroy(struct sim *s)
 {
     for (uint32_t i = 0; i < s->sock_count; i++) {
-        queue_drop(s, &s->socks[i].up);
-        queue_drop(s, &s->socks[i].down);
+        sim_queue_drop(s, &s->socks[i].up);
+        sim_queue_drop(s, &s->socks[i].down);
     }
     fault_pause();
     free(s->socks);
@@ -622,28 +549,16 @@ static void deliver(struct sim *s)
         if (left > 0 && !sim_chance(s, s->options.faults.delay)) {
             uint32_t some = 1 + sim_below(s, left);
             k->arrived += s->options.faults.delay && sim_chance(s, 500) ? some : left;
-            changed(s, n);
+            sim_changed(s, n);
         }
         if (k->arrived < k->up.len) {
             s->wire.at[kept++] = n;
             continue;
         }
         k->flags &= (uint16_t)~ON_WIRE;
-        forget(s, n);
+        sim_forget(s, n);
     }
     s->wire.count = kept;
-}
-
-static void on_wire(struct sim *s, uint32_t n)
-{
-    struct sock *k = &s->socks[n];
-    if (s->options.faults.delay == 0) {
-        k->arrived = k->up.len;
-        changed(s, n);
-    } else if (!(k->flags & ON_WIRE)) {
-        k->flags |= ON_WIRE;
-        push(s, &s->wire, n);
-    }
 }
 
 void sim_turn(struct sim *s, uint32_t loop)
@@ -675,154 +590,4 @@ bool sim_pass(struct sim *s, uint64_t ms, uint32_t step)
             return false;
     }
     return true;
-}
-
-/* ---- the client's side ---- */
-
-uint32_t sim_connect(struct sim *s, uint32_t loop)
-{
-    uint32_t n;
-    if (s->free_socks.count > 0) {
-        n = s->free_socks.at[--s->free_socks.count];
-    } else {
-        if (s->sock_count == s->sock_cap) {
-            size_t old = (size_t)s->sock_cap * sizeof(*s->socks);
-            s->socks = grow(s, s->socks, old, 2 * old);
-            s->sock_cap *= 2;
-        }
-        n = s->sock_count++;
-    }
-    struct sock *k = &s->socks[n];
-    *k = (struct sock){
-        .serial = ++s->serials, .next = SIM_NONE, .prev = SIM_NONE, .fd = -1, .loop = (uint8_t)loop};
-    k->flags = USED;
-    struct sim_io *io = &s->ios[loop];
-    push(s, &io->backlog, n);
-    return n;
-}
-
-size_t sim_send(struct sim *s, uint32_t sock, const void *p, size_t n)
-{
-    struct sock *k = &s->socks[sock];
-    assert(!(k->flags & (CLIENT_FIN | CLIENT_GONE)));
-    if (k->flags & BROKEN || n == 0)
-        return 0;
-    if (k->flags & HUB_GONE) {
-        k->flags |= RESET;
-        break_it(s, sock);
-        return 0;
-    }
-    size_t room = up_room(s) - k->up.len;
-    size_t take = n < room ? n : room;
-    if (take == 0)
-        return 0;
-    queue_put(s, &k->up, p, (uint32_t)take);
-    on_wire(s, sock);
-    return take;
-}
-
-size_t sim_recv(struct sim *s, uint32_t sock, void *p, size_t n)
-{
-    struct sock *k = &s->socks[sock];
-    size_t take = n < k->down.len ? n : k->down.len;
-    if (take == 0)
-        return 0;
-    queue_take(s, &k->down, p, (uint32_t)take);
-    changed(s, sock);
-    return take;
-}
-
-void sim_shutdown(struct sim *s, uint32_t sock)
-{
-    struct sock *k = &s->socks[sock];
-    if (k->flags & (CLIENT_FIN | BROKEN))
-        return;
-    k->flags |= CLIENT_FIN;
-    changed(s, sock);
-}
-
-void sim_close(struct sim *s, uint32_t sock)
-{
-    struct sock *k = &s->socks[sock];
-    assert(!(k->flags & CLIENT_GONE));
-    if (k->down.len > 0)
-        break_it(s, sock); /* closing with unread bytes resets, as TCP does */
-    k->flags |= CLIENT_FIN | CLIENT_GONE;
-    changed(s, sock);
-    forget(s, sock);
-}
-
-void sim_reset(struct sim *s, uint32_t sock)
-{
-    break_it(s, sock);
-    sim_close(s, sock);
-}
-
-size_t sim_waiting(const struct sim *s, uint32_t sock)
-{
-    return s->socks[sock].down.len;
-}
-
-uint64_t sim_received(const struct sim *s, uint32_t sock)
-{
-    return s->socks[sock].total;
-}
-
-bool sim_ended(const struct sim *s, uint32_t sock)
-{
-    const struct sock *k = &s->socks[sock];
-    return k->flags & HUB_FIN && k->down.len == 0;
-}
-
-bool sim_was_reset(const struct sim *s, uint32_t sock)
-{
-    return s->socks[sock].flags & (RESET | BROKEN);
-}
-
-bool sim_was_accepted(const struct sim *s, uint32_t sock)
-{
-    return s->socks[sock].flags & ACCEPTED;
-}
-
-uint32_t sim_serial(const struct sim *s, uint32_t sock)
-{
-    return s->socks[sock].serial;
-}
-
-uint32_t sim_serial_of(const char *address)
-{
-    uint32_t serial = 0;
-    for (unsigned i = 0; i < 4; i++) {
-        char *end;
-        serial = serial << 8 | (uint32_t)strtoul(address, &end, 10);
-        address = end + 1;
-    }
-    return serial;
-}
-
-void sim_count_only(struct sim *s, uint32_t sock)
-{
-    s->socks[sock].flags |= COUNTING;
-    queue_drop(s, &s->socks[sock].down);
-    changed(s, sock);
-}
-
-uint32_t sim_open_sockets(const struct sim *s)
-{
-    return s->open;
-}
-
-uint32_t sim_descriptors(const struct sim *s)
-{
-    return s->fds_open;
-}
-
-uint64_t sim_events(const struct sim *s)
-{
-    return s->events;
-}
-
-uint64_t sim_bytes(const struct sim *s)
-{
-    return s->bytes;
 }
