@@ -335,13 +335,15 @@ TIDINGS_API const char *tidings_request_header(const struct tidings_request *req
                                                size_t *len);
 TIDINGS_API const char *tidings_request_body(const struct tidings_request *request, size_t *len);
 
-/* Answers, once. content_type may be NULL if len is 0; body is copied. Errors: EINVAL (status not 200..599),
- * ESTATE (already answered), ENOMEM. */
+#define TIDINGS_RESPONSE_MAX (4u << 20) /* bytes of one answer of tidings_respond() */
+
+/* Answers, once. content_type may be NULL if len is 0; body is copied. Errors: ETOOBIG, EINVAL (status not
+ * 200..599), ESTATE (already answered), ENOMEM. */
 TIDINGS_API int tidings_respond(struct tidings_request *request, int status, const char *content_type,
                                 const char *body, size_t len);
 
 /* A file that never changes while the hub runs: answered with an ETag and, if gzip is not NULL, compressed
- * for those who ask. Nothing is copied: all pointers must outlive the hub. */
+ * for those who ask. Nothing is copied: the array and all its pointers must outlive the hub. */
 struct tidings_page {
     const char *path; /* exact, e.g. "/client" */
     const char *content_type;

@@ -12,8 +12,7 @@
 #include <string.h>
 
 /* Head and body together; the limits of the configuration are checked while they are read. */
-#define IN_MAX  (3ull << 30)
-#define OUT_MAX (8u << 20)
+#define IN_MAX (3ull << 30)
 
 const char *close_cause_text(enum close_cause cause)
 {
@@ -161,7 +160,7 @@ struct conn_io *conn_buffers(struct loop *l, struct conn *c)
     if (!c->io)
         return NULL;
     buf_init(&c->io->in, IN_MAX);
-    buf_init(&c->io->out, OUT_MAX);
+    buf_init(&c->io->out, CONN_OUT_MAX);
     return c->io;
 }
 

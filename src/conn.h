@@ -45,6 +45,9 @@ enum close_cause {
 #undef CLOSE_CAUSE_ENUM
 };
 
+/* Ceiling of what waits to be sent besides events and pages, answers of pipelined requests together. */
+#define CONN_OUT_MAX (8u << 20)
+
 const char *close_cause_text(enum close_cause cause);
 
 /* What a connection only has while it needs it. */

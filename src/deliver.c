@@ -420,7 +420,11 @@ static void keep_rest(struct loop *l, struct conn *c, size_t sent)
 
 void deliver_heartbeat(struct loop *l, struct conn *c)
 {
-    if (!(c->flags & CONN_BEATS) || (int32_t)((uint32_t)l->now - c->heartbeat_at) < 0)
+    if (!(c->flags & CONN_BEATS)) {
+        schedule_heartbeat(l, c, true); /* a reload may have brought an interval */
+        return;
+    }
+    if ((int32_t)((uint32_t)l->now - c->heartbeat_at) < 0)
         return;
     schedule_heartbeat(l, c, false);
     /* A full socket needs no sign of life, and what is listed has more to say in a moment. */

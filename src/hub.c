@@ -379,7 +379,10 @@ static int prepare_loop(struct tidings_hub *hub, uint32_t i)
     struct io *io = hub->world.create_io(hub->world.user, i);
     if (!io)
         return TIDINGS_ESYSTEM;
-    if (loop_init(l, i, io, &hub->clock, &hub->registry, &hub->config) < 0) {
+    log_lock(&hub->log); /* a reload may be under way */
+    int rc = loop_init(l, i, io, &hub->clock, &hub->registry, &hub->config);
+    log_unlock(&hub->log);
+    if (rc < 0) {
         hub->world.destroy_io(hub->world.user, io);
         l->io = NULL;
         return TIDINGS_ENOMEM;
@@ -420,11 +423,15 @@ int hub_prepare(struct tidings_hub *hub)
     int rc = 0;
     for (uint32_t i = 0; rc == 0 && i < hub->loop_count; i++)
         rc = prepare_loop(hub, i);
-    if (rc < 0)
+    if (rc < 0) {
         finish_loops(hub);
-    else
-        hub->state = HUB_PREPARED;
-    return rc;
+        return rc;
+    }
+    hub->state = HUB_PREPARED;
+    for (uint32_t i = 0; i < hub->loop_count;
+         i++) /* a reload may have come between the copies and the state */
+        atomic_store(&hub->loops[i].new_config, true);
+    return 0;
 }
 
 struct service *hub_service(struct tidings_hub *hub)

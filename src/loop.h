@@ -85,7 +85,7 @@ struct loop {
 
     const int *listeners;
     uint32_t listener_count;
-    bool accepting;
+    bool accepting; /* listeners are watched */
 
     atomic_uint streams; /* streams of which something may still have to be sent */
 

@@ -49,7 +49,7 @@ static void serve_page(struct request *r, const struct tidings_page *page)
     buf_puts(&extra, page->immutable ? "Cache-Control: public, max-age=31536000, immutable\r\n"
                                      : "Cache-Control: no-cache\r\n");
     if (page->etag)
-        h1_put_field(&extra, "ETag", span_of(page->etag));
+        buf_printf(&extra, "ETag: W/%s\r\n", page->etag); /* weak: the compressed form has the same */
     if (!unchanged && page->gzip && h1_accepts_gzip(r->head->known[H1_ACCEPT_ENCODING])) {
         h1_put_field(&extra, "Content-Encoding", SPAN("gzip"));
         body = (struct span){page->gzip, page->gzip_len};
@@ -189,6 +189,8 @@ int tidings_respond(struct tidings_request *request, int status, const char *con
     struct request *r = request->r;
     if (status < 200 || status > 599 || (len > 0 && (!body || !content_type)))
         return TIDINGS_EINVAL;
+    if (len > TIDINGS_RESPONSE_MAX)
+        return TIDINGS_ETOOBIG;
     if (r->x->answered || r->x->conn->state == CONN_CLOSED)
         return TIDINGS_ESTATE;
     struct span type = content_type ? span_of(content_type) : (struct span){0};

@@ -31,14 +31,19 @@
 
 /* ---- answering ---- */
 
+static void end_after_answer(struct loop *l, struct conn *c)
+{
+    conn_set_state(c, CONN_ENDING);
+    conn_set_deadline(l, c, l->config.idle_timeout ? l->config.idle_timeout : LINGER_MS);
+}
+
 void worker_answered(struct exchange *x, bool close)
 {
     struct loop *l = x->loop;
     struct conn *c = x->conn;
     x->answered = true;
     if (close || c->flags & CONN_EOF) {
-        conn_set_state(c, CONN_ENDING);
-        conn_set_deadline(l, c, l->config.idle_timeout ? l->config.idle_timeout : LINGER_MS);
+        end_after_answer(l, c);
     } else {
         conn_set_deadline(l, c, l->config.idle_timeout);
     }
@@ -183,14 +188,14 @@ static bool continue_body(struct loop *l, struct conn *c)
 
 /* Answered before the body was read: bytes to skip if all of it is here; otherwise the connection ends,
  * because nobody will read the rest. */
-static size_t skip_body(struct conn *c, const struct h1_head *head, size_t available)
+static size_t skip_body(struct loop *l, struct conn *c, const struct h1_head *head, size_t available)
 {
     if (!head->has_body || c->state == CONN_CLOSED)
         return 0;
     if (!head->chunked && head->content_length <= available)
         return (size_t)head->content_length;
     if (c->state == CONN_HEAD)
-        conn_set_state(c, CONN_ENDING);
+        end_after_answer(l, c);
     return available;
 }
 
@@ -218,7 +223,7 @@ static enum take take_request(struct loop *l, struct conn *c, const char *p, siz
     if (!l->handler->on_head(l->user, &x)) {
         if (!x.answered && c->state != CONN_STREAM && c->state != CONN_CLOSED)
             conn_close(l, c, CLOSE_ERROR, true);
-        *used += (size_t)len + skip_body(c, &head, available);
+        *used += (size_t)len + skip_body(l, c, &head, available);
         return TAKE_NEXT;
     }
     if (head.has_body && (head.chunked || head.content_length > available)) {
@@ -451,6 +456,35 @@ static bool looks_like_event_source(const char *p, size_t n)
     return memmem(p, n, "text/event-stream", sizeof("text/event-stream") - 1) != NULL;
 }
 
+static bool is_short(int fd)
+{
+    return fd == -EMFILE || fd == -ENFILE;
+}
+
+/* Closes a connection that waits between requests or has not sent anything yet: those may be closed at any
+ * time (RFC 9112 section 9.5). False if there is none. */
+static bool close_idle(struct loop *l)
+{
+    for (uint32_t i = 0; i < slab_end(&l->conns); i++) {
+        struct conn *c = slab_get(&l->conns, i);
+        if (c && c->state == CONN_HEAD && !c->io) {
+            conn_close(l, c, CLOSE_TIMEOUT, false);
+            return true;
+        }
+    }
+    return false;
+}
+
+/* With no descriptor at all a listener would be reported again and again: it rests until the next tick. */
+static void watch_listeners(struct loop *l, bool on)
+{
+    if (l->accepting == on)
+        return;
+    l->accepting = on;
+    for (uint32_t i = 0; i < l->listener_count; i++)
+        l->io->ops->watch(l->io, l->listeners[i], (uint64_t)GEN_LISTENER << 32 | i, on ? IO_READ : 0, false);
+}
+
 /* No descriptor is left but the spare one: answer one connection with it instead of leaving it unanswered in
  * the kernel's queue while the listener reports it again and again. False if there was none. */
 static bool shed(struct loop *l, int listener)
@@ -459,6 +493,8 @@ static bool shed(struct loop *l, int listener)
     struct buf out;
     l->io->ops->spare(l->io, false);
     int fd = l->io->ops->accept(l->io, listener, &peer);
+    if (is_short(fd) && close_idle(l)) /* another thread was quicker to take what the spare one left free */
+        fd = l->io->ops->accept(l->io, listener, &peer);
     if (fd >= 0) {
         ssize_t n = l->io->ops->recv(l->io, fd, l->read_buffer, LOOP_READ_BUFFER);
         buf_init(&out, 4096);
@@ -472,6 +508,8 @@ static bool shed(struct loop *l, int listener)
         stats_add(&l->stats.refused_descriptors, 1);
     }
     l->io->ops->spare(l->io, true);
+    if (is_short(fd))
+        watch_listeners(l, false);
     return fd >= 0;
 }
 
@@ -480,7 +518,7 @@ static void accept_some(struct loop *l, int listener)
     for (unsigned i = 0; i < ACCEPT_MAX; i++) {
         struct io_peer peer;
         int fd = l->io->ops->accept(l->io, listener, &peer);
-        if (fd == -EMFILE || fd == -ENFILE) {
+        if (is_short(fd)) {
             if (!shed(l, listener))
                 return;
             continue;
@@ -504,6 +542,7 @@ int worker_listen(struct loop *l, const int *listeners, uint32_t count)
     }
     l->listeners = listeners;
     l->listener_count = count;
+    l->accepting = true;
     return 0;
 }
 
@@ -612,6 +651,8 @@ static void handle(struct loop *l, const struct io_event *e)
 
 static int time_to_wait(struct loop *l, int max_wait_ms)
 {
+    if (atomic_load_explicit(&l->drain_ms, memory_order_relaxed) > 0 && !l->draining)
+        return 0;
     if (l->listed != SLAB_NONE || registry_has_news(l->registry, l->index) || atomic_load(&l->new_config))
         return 0;
     int wait = IDLE_WAIT_MS;
@@ -648,6 +689,10 @@ void worker_turn(struct loop *l, int max_wait_ms)
     deliver_turn_end(l); /* the list, too, has pulled */
     if (l->now >= l->next_tick) {
         l->next_tick = l->now + TICK_MS;
+        if (!l->accepting) {
+            l->io->ops->spare(l->io, true);
+            watch_listeners(l, true);
+        }
         sweep(l);
         l->handler->on_tick(l->user, l);
     }

@@ -84,10 +84,20 @@ static bool hear(struct client *c, const char *needle)
 }
 
 /* Opens a stream; more: further header lines. */
+/* What a client does comes before what the hub says of it; the thread sanitizer cannot see that through a
+ * socket, so both sides touch this. */
+static void across_the_wire(void)
+{
+    static atomic_uint touched;
+
+    atomic_fetch_add(&touched, 1);
+}
+
 static bool subscribe_with(struct client *c, const char *url, const char *target, const char *more)
 {
     char request[2048];
 
+    across_the_wire();
     c->len = 0;
     c->fd = dial(url);
     snprintf(request, sizeof(request),
@@ -103,6 +113,7 @@ static bool subscribe(struct client *c, const char *url, const char *target)
 
 static void hang_up(struct client *c)
 {
+    across_the_wire();
     close(c->fd);
     c->fd = -1;
 }
@@ -215,6 +226,7 @@ static void on_log(void *user, const struct tidings_log_record *record)
 
 static void copy_info(struct seen *seen, const struct tidings_connection_info *info)
 {
+    across_the_wire();
     snprintf(seen->who, sizeof(seen->who), "%s", info->client_id);
     snprintf(seen->name, sizeof(seen->name), "%s", info->name);
     snprintf(seen->address, sizeof(seen->address), "%s", info->address);
@@ -256,6 +268,7 @@ static int authorize(void *user, const struct tidings_auth_request *request)
 {
     struct seen *seen = user;
 
+    across_the_wire();
     pthread_mutex_lock(&seen->lock);
     snprintf(seen->asked_client, sizeof(seen->asked_client), "%s", request->client_id);
     seen->asked_topics[0] = '\0';
@@ -637,8 +650,8 @@ static void test_callbacks(void **state)
     getsockname(c.fd, (struct sockaddr *)&a, &len);
     snprintf(address, sizeof(address), "127.0.0.1:%u", ntohs(a.sin_port));
     assert_string_equal(seen->address, address);
-    char id[64];
-    snprintf(id, sizeof(id), "%s", seen->connection);
+    char id[sizeof(seen->connection)];
+    memcpy(id, seen->connection, sizeof(id));
     assert_true(subscribe(&second, url, "ada"));
     await(seen, &seen->connects, 2);
     assert_string_not_equal(seen->connection, id);
@@ -954,7 +967,7 @@ static void test_pages(void **state)
     answer = get(url, "/client?x", "");
     assert_int_equal(status_of(answer), 200);
     assert_string_equal(body_of(answer), "<p>plain</p>");
-    assert_non_null(strstr(answer, "\r\nETag: \"3f9a\"\r\n"));
+    assert_non_null(strstr(answer, "\r\nETag: W/\"3f9a\"\r\n"));
     assert_non_null(strstr(answer, "\r\nContent-Type: text/html; charset=utf-8\r\n"));
     assert_non_null(strstr(answer, "\r\nX-Content-Type-Options: nosniff\r\n"));
     assert_null(strstr(answer, "Content-Encoding"));
@@ -965,7 +978,7 @@ static void test_pages(void **state)
     assert_null(strstr(get(url, "/client", "Accept-Encoding: gzip;q=0\r\n"), "Content-Encoding"));
     answer = get(url, "/client", "If-None-Match: \"other\", W/\"3f9a\"\r\n");
     assert_int_equal(status_of(answer), 304);
-    assert_non_null(strstr(answer, "\r\nETag: \"3f9a\"\r\n"));
+    assert_non_null(strstr(answer, "\r\nETag: W/\"3f9a\"\r\n"));
     assert_string_equal(body_of(answer), "");
     assert_int_equal(status_of(get(url, "/client", "If-None-Match: \"other\"\r\n")), 200);
     answer = ask(url, "HEAD", "/client", "", "");
