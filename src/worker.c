@@ -523,8 +523,11 @@ static void accept_some(struct loop *l, int listener)
                 return;
             continue;
         }
-        if (fd < 0)
+        if (fd < 0) {
+            if (fd != -EAGAIN) /* the kernel's memory is short: it would be reported again at once */
+                watch_listeners(l, false);
             return;
+        }
         struct conn *c = conn_open(l, fd, &peer);
         if (c)
             conn_set_deadline(l, c, l->config.head_timeout);
