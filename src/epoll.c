@@ -50,6 +50,7 @@ static int op_accept(struct io *io, int listener, struct io_peer *peer)
 {
     (void)io;
     struct sockaddr_storage from;
+    from.ss_family = AF_UNSPEC;
     for (;;) {
         socklen_t len = sizeof(from);
         int fd = accept4(listener, (struct sockaddr *)&from, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);

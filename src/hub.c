@@ -6,6 +6,7 @@
  */
 #include "hub.h"
 
+#include "acceptor.h"
 #include "admin.h"
 #include "epoll.h"
 #include "listener.h"
@@ -393,7 +394,7 @@ static int prepare_loop(struct tidings_hub *hub, uint32_t i)
     int *fds = hub->loop_listeners + (size_t)i * hub->listener_count;
     for (uint32_t k = 0; k < hub->listener_count; k++)
         fds[k] = hub->listeners[k].shared ? hub->listeners[k].fds[0] : hub->listeners[k].fds[i];
-    return worker_listen(l, fds, hub->listener_count) < 0 ? TIDINGS_ESYSTEM : 0;
+    return acceptor_listen(l, fds, hub->listener_count) < 0 ? TIDINGS_ESYSTEM : 0;
 }
 
 static void finish_loops(struct tidings_hub *hub)

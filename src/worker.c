@@ -12,11 +12,12 @@
  */
 #include "worker.h"
 
+#include "acceptor.h"
+
 #include <errno.h>
 #include <string.h>
 
 #define EVENTS_MAX   256
-#define ACCEPT_MAX   64 /* a turn and listener */
 #define TICK_MS      100
 #define IDLE_WAIT_MS 1000
 #define LINGER_MS    2000
@@ -449,106 +450,6 @@ static void flush_list(struct loop *l)
     }
 }
 
-/* ---- accepting ---- */
-
-static bool looks_like_event_source(const char *p, size_t n)
-{
-    return memmem(p, n, "text/event-stream", sizeof("text/event-stream") - 1) != NULL;
-}
-
-static bool is_short(int fd)
-{
-    return fd == -EMFILE || fd == -ENFILE;
-}
-
-/* Closes a connection that waits between requests or has not sent anything yet: those may be closed at any
- * time (RFC 9112 section 9.5). False if there is none. */
-static bool close_idle(struct loop *l)
-{
-    for (uint32_t i = 0; i < slab_end(&l->conns); i++) {
-        struct conn *c = slab_get(&l->conns, i);
-        if (c && c->state == CONN_HEAD && !c->io) {
-            conn_close(l, c, CLOSE_TIMEOUT, false);
-            return true;
-        }
-    }
-    return false;
-}
-
-/* With no descriptor at all a listener would be reported again and again: it rests until the next tick. */
-static void watch_listeners(struct loop *l, bool on)
-{
-    if (l->accepting == on)
-        return;
-    l->accepting = on;
-    for (uint32_t i = 0; i < l->listener_count; i++)
-        l->io->ops->watch(l->io, l->listeners[i], (uint64_t)GEN_LISTENER << 32 | i, on ? IO_READ : 0, false);
-}
-
-/* No descriptor is left but the spare one: answer one connection with it instead of leaving it unanswered in
- * the kernel's queue while the listener reports it again and again. False if there was none. */
-static bool shed(struct loop *l, int listener)
-{
-    struct io_peer peer;
-    struct buf out;
-    l->io->ops->spare(l->io, false);
-    int fd = l->io->ops->accept(l->io, listener, &peer);
-    if (is_short(fd) && close_idle(l)) /* another thread was quicker to take what the spare one left free */
-        fd = l->io->ops->accept(l->io, listener, &peer);
-    if (fd >= 0) {
-        ssize_t n = l->io->ops->recv(l->io, fd, l->read_buffer, LOOP_READ_BUFFER);
-        buf_init(&out, 4096);
-        l->handler->on_shed(l->user, l, n > 0 && looks_like_event_source(l->read_buffer, (size_t)n), &out);
-        struct iovec iov = {out.data, out.len};
-        if (out.len > 0)
-            l->io->ops->send(l->io, fd, &iov, 1);
-        l->io->ops->shutdown(l->io, fd);
-        l->io->ops->close(l->io, fd, false);
-        buf_finish(&out);
-        stats_add(&l->stats.refused_descriptors, 1);
-    }
-    l->io->ops->spare(l->io, true);
-    if (is_short(fd))
-        watch_listeners(l, false);
-    return fd >= 0;
-}
-
-static void accept_some(struct loop *l, int listener)
-{
-    for (unsigned i = 0; i < ACCEPT_MAX; i++) {
-        struct io_peer peer;
-        int fd = l->io->ops->accept(l->io, listener, &peer);
-        if (is_short(fd)) {
-            if (!shed(l, listener))
-                return;
-            continue;
-        }
-        if (fd < 0) {
-            if (fd != -EAGAIN) /* the kernel's memory is short: it would be reported again at once */
-                watch_listeners(l, false);
-            return;
-        }
-        struct conn *c = conn_open(l, fd, &peer);
-        if (c)
-            conn_set_deadline(l, c, l->config.head_timeout);
-        else
-            l->io->ops->close(l->io, fd, true);
-    }
-}
-
-int worker_listen(struct loop *l, const int *listeners, uint32_t count)
-{
-    for (uint32_t i = 0; i < count; i++) {
-        int rc = l->io->ops->watch(l->io, listeners[i], (uint64_t)GEN_LISTENER << 32 | i, IO_READ, true);
-        if (rc < 0)
-            return rc;
-    }
-    l->listeners = listeners;
-    l->listener_count = count;
-    l->accepting = true;
-    return 0;
-}
-
 /* ---- deadlines ---- */
 
 static void on_deadline(struct loop *l, struct conn *c)
@@ -634,8 +535,8 @@ static void take_orders(struct loop *l)
 static void handle(struct loop *l, const struct io_event *e)
 {
     uint32_t slot = (uint32_t)e->tag, gen = (uint32_t)(e->tag >> 32);
-    if (gen == GEN_LISTENER) {
-        accept_some(l, l->listeners[slot]);
+    if (gen == ACCEPTOR_GEN) {
+        acceptor_ready(l, slot);
         return;
     }
     struct conn *c = slab_get(&l->conns, slot);
@@ -692,10 +593,7 @@ void worker_turn(struct loop *l, int max_wait_ms)
     deliver_turn_end(l); /* the list, too, has pulled */
     if (l->now >= l->next_tick) {
         l->next_tick = l->now + TICK_MS;
-        if (!l->accepting) {
-            l->io->ops->spare(l->io, true);
-            watch_listeners(l, true);
-        }
+        acceptor_tick(l);
         sweep(l);
         l->handler->on_tick(l->user, l);
     }

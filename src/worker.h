@@ -14,9 +14,6 @@ void worker_turn(struct loop *l, int max_wait_ms);
 /* Turns until *stop is set and the loop is woken. */
 void worker_run(struct loop *l, const atomic_bool *stop);
 
-/* Begins to accept on these listeners. 0 or -errno. */
-int worker_listen(struct loop *l, const int *listeners, uint32_t count);
-
 /* Closes every connection. */
 void worker_close_all(struct loop *l);
 

@@ -6,6 +6,7 @@
  */
 #include "sim_parts.h"
 
+#include "acceptor.h"
 #include "fault.h"
 
 #include <assert.h>
@@ -510,7 +511,7 @@ int sim_start(struct sim *s, struct tidings_hub *hub)
     for (uint32_t i = 0; rc == 0 && i < s->options.loops; i++) {
         struct loop *l = &hub_service(hub)->loops[i];
         s->ios[i].listener = take_fd(s, SIM_NONE);
-        rc = worker_listen(l, &s->ios[i].listener, 1);
+        rc = acceptor_listen(l, &s->ios[i].listener, 1);
         l->rng.state = rng_next(&s->rng);
     }
     return rc;
