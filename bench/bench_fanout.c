@@ -4,8 +4,9 @@
  *
  * The hub's loop runs in this thread, on core 0 (worker_turn() is called directly), so that what is measured
  * is the work and nothing else: publish, one turn, every socket written. A child process on the last core
- * holds the other ends and reads. Rounds are interleaved (hub, bare loop, hub, …) and 250 ms apart, because
- * sockets that are written more often fall into delayed acknowledgement and look cheaper than they are.
+ * holds the other ends and reads. Rounds are interleaved (hub, bare loop with one event,
+ * bare loop with all waiting events in one piece, hub, …) and 250 ms apart, because sockets that are written
+ * more often fall into delayed acknowledgement and look cheaper than they are.
  *
  *     bench_fanout [connections [rounds]]        prints a table, then one JSON object
  */
@@ -198,31 +199,64 @@ static struct event *sample_event(struct bench *b)
     return e;
 }
 
-static void row(struct bench *b, unsigned count, const char *end)
+/* What is measured in turn, round after round. */
+enum kind { HUB, BARE, BARE_MERGED, KINDS };
+
+struct figures {
+    double ns[KINDS]; /* medians, an event */
+    double ratio, lowest, highest;
+};
+
+/* The bytes of `count` events in one piece: what the kernel asks for them when nobody else takes part. */
+static char *merge(struct span bytes, unsigned count)
 {
-    double *hub = calloc(b->rounds, sizeof(double)), *bare = calloc(b->rounds, sizeof(double)),
-           *ratio = calloc(b->rounds, sizeof(double));
-    struct event *e = sample_event(b);
-    struct span bytes = event_frame(e);
+    char *piece = malloc(bytes.len * count);
+    for (unsigned i = 0; piece && i < count; i++)
+        memcpy(piece + i * bytes.len, bytes.p, bytes.len);
+    if (!piece)
+        die("malloc");
+    return piece;
+}
+
+static void measure(struct bench *b, unsigned count, struct span bytes, struct figures *f)
+{
+    double *ns[KINDS], *ratio = calloc(b->rounds, sizeof(double));
+    char *piece = merge(bytes, count);
+    for (unsigned k = 0; k < KINDS; k++)
+        ns[k] = calloc(b->rounds, sizeof(double));
     for (unsigned i = 0; i < b->rounds; i++) {
         drain_gap(b);
-        hub[i] = hub_round(b, count);
+        ns[HUB][i] = hub_round(b, count);
         drain_gap(b);
-        bare[i] = bare_round(b, bytes.p, bytes.len);
-        ratio[i] = hub[i] / bare[i];
+        ns[BARE][i] = bare_round(b, bytes.p, bytes.len);
+        drain_gap(b);
+        ns[BARE_MERGED][i] = bare_round(b, piece, bytes.len * count) / count;
+        ratio[i] = ns[HUB][i] / ns[BARE][i];
     }
-    double low = quantile(ratio, b->rounds, 0), middle = quantile(ratio, b->rounds, 0.5),
-           high = quantile(ratio, b->rounds, 1);
-    double ns = quantile(hub, b->rounds, 0.5), bare_ns = quantile(bare, b->rounds, 0.5);
-    fprintf(stderr, "%11u  %7u  %13.0f  %14.0f  %6.3f  (%.3f to %.3f)\n", b->connections, count, ns, bare_ns,
-            middle, low, high);
-    printf("{\"connections\":%u,\"waiting\":%u,\"hub_ns_per_event\":%.0f,\"bare_send_ns\":%.0f,"
-           "\"ratio_median\":%.3f,\"ratio_min\":%.3f,\"ratio_max\":%.3f,\"rounds\":%u,\"bytes\":%zu}%s",
-           b->connections, count, ns, bare_ns, middle, low, high, b->rounds, bytes.len, end);
-    event_unref(e);
-    free(hub);
-    free(bare);
+    f->ratio = quantile(ratio, b->rounds, 0.5);
+    f->lowest = ratio[0];
+    f->highest = ratio[b->rounds - 1];
+    for (unsigned k = 0; k < KINDS; k++) {
+        f->ns[k] = quantile(ns[k], b->rounds, 0.5);
+        free(ns[k]);
+    }
     free(ratio);
+    free(piece);
+}
+
+static void row(struct bench *b, unsigned count, const char *end)
+{
+    struct event *e = sample_event(b);
+    struct figures f;
+    measure(b, count, event_frame(e), &f);
+    fprintf(stderr, "%11u  %7u  %12.0f  %14.0f  %21.0f  %6.3f  (%.3f to %.3f)\n", b->connections, count,
+            f.ns[HUB], f.ns[BARE], f.ns[BARE_MERGED], f.ratio, f.lowest, f.highest);
+    printf("{\"connections\":%u,\"waiting\":%u,\"hub_ns_per_event\":%.0f,\"bare_send_ns\":%.0f,"
+           "\"bare_merged_ns_per_event\":%.0f,\"ratio_median\":%.3f,\"ratio_min\":%.3f,\"ratio_max\":%.3f,"
+           "\"rounds\":%u,\"bytes\":%zu}%s",
+           b->connections, count, f.ns[HUB], f.ns[BARE], f.ns[BARE_MERGED], f.ratio, f.lowest, f.highest,
+           b->rounds, event_frame(e).len, end);
+    event_unref(e);
 }
 
 static void start_hub(struct bench *b, struct sockaddr_in *address)
@@ -264,7 +298,9 @@ int main(int argc, char **argv)
     for (unsigned i = 0; i < 8; i++)
         drain_gap(&b);
     collect_fds(&b);
-    fprintf(stderr, "connections  waiting  hub ns/event  bare send() ns   ratio  (min to max), %u pairs\n",
+    fprintf(stderr,
+            "connections  waiting  hub ns/event  bare send() ns  bare, merged, ns/event   ratio  (min to "
+            "max), %u rounds\n",
             b.rounds);
     printf("{\"name\":\"fanout\",\"rows\":[");
     for (unsigned i = 0; i < sizeof(waiting) / sizeof(waiting[0]); i++)
