@@ -22,18 +22,28 @@ static bool is_short(int fd)
     return fd == -EMFILE || fd == -ENFILE;
 }
 
-/* Closes a connection that waits between requests or has not sent anything yet: those may be closed at any
- * time (RFC 9112 section 9.5). False if there is none. */
+/* The newest connection without a request on its way, of those that were answered before, or of those that
+ * were not. */
+static struct conn *find_idle(const struct loop *l, bool answered)
+{
+    for (uint32_t i = slab_end(&l->conns); i-- > 0;) {
+        struct conn *c = slab_get(&l->conns, i);
+        if (c && c->state == CONN_HEAD && !c->io && (c->last_write != c->sub.since) == answered)
+            return c;
+    }
+    return NULL;
+}
+
+/* Closes a connection that has not asked anything yet, or else one that waits between requests: those may be
+ * closed at any time (RFC 9112 section 9.5). False if there is none. */
 static bool close_idle(struct loop *l)
 {
-    for (uint32_t i = 0; i < slab_end(&l->conns); i++) {
-        struct conn *c = slab_get(&l->conns, i);
-        if (c && c->state == CONN_HEAD && !c->io) {
-            conn_close(l, c, CLOSE_TIMEOUT, false);
-            return true;
-        }
-    }
-    return false;
+    struct conn *c = find_idle(l, false);
+    if (!c)
+        c = find_idle(l, true);
+    if (c)
+        conn_close(l, c, CLOSE_TIMEOUT, false);
+    return c != NULL;
 }
 
 /* With no descriptor at all a listener would be reported again and again: it rests until the next tick. */
