@@ -346,6 +346,7 @@ static void configure(struct model *m, struct sim_options *o)
     tidings_config_init(&m->config);
     m->loops = 1 + rng_below(&dice, 3);
     m->config.loops = m->loops;
+    m->config.head_timeout = 3600000; /* time may jump inside a head; sim_http has the deadlines */
     m->config.max_connections = rng_below(&dice, 4) ? 1000 : 4;
     m->config.max_connections_per_client = rng_below(&dice, 4) ? 100 : 2;
     m->config.heartbeat = rng_below(&dice, 2) ? 200 : 15000;
