@@ -10,7 +10,7 @@ import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { RawConnection, requestBytes } from "./raw.mjs";
 import { SseStream } from "./sse.mjs";
-import { eventually, within } from "./wait.mjs";
+import { eventually, until, within } from "./wait.mjs";
 
 const HERE = path.dirname(fileURLToPath(import.meta.url));
 export const BIN = path.resolve(process.env.TIDINGS_BIN ?? path.join(HERE, "../../../build/tidings"));
@@ -130,25 +130,8 @@ export class Hub extends EventEmitter {
   }
 
   /** Waits until `probe`, asked after each piece of log, answers something other than undefined. */
-  async until(probe, what) {
-    let check;
-    const found = new Promise((resolve, reject) => {
-      check = () => {
-        try {
-          const answer = probe();
-          if (answer !== undefined) resolve(answer);
-        } catch (error) {
-          reject(error);
-        }
-      };
-    });
-    this.on("log", check);
-    check();
-    try {
-      return await within(found, () => `${what}; log:\n${this.stderr.slice(-2000)}`);
-    } finally {
-      this.off("log", check);
-    }
+  until(probe, what) {
+    return until(this, "log", probe, () => `${what}; log:\n${this.stderr.slice(-2000)}`);
   }
 
   /** Waits for a line of the log, counted from `from` (default: everything so far). */

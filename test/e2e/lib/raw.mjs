@@ -3,7 +3,7 @@
 
 import net from "node:net";
 import { EventEmitter } from "node:events";
-import { within } from "./wait.mjs";
+import { until, within } from "./wait.mjs";
 
 const HEAD_END = Buffer.from("\r\n\r\n");
 const FIELD = /^([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*(.*?)[ \t]*$/;
@@ -121,25 +121,8 @@ export class RawConnection extends EventEmitter {
   }
 
   /** Waits until `probe` answers something other than undefined. */
-  async until(probe, what) {
-    let check;
-    const found = new Promise((resolve, reject) => {
-      check = () => {
-        try {
-          const answer = probe();
-          if (answer !== undefined) resolve(answer);
-        } catch (error) {
-          reject(error);
-        }
-      };
-    });
-    this.on("change", check);
-    check();
-    try {
-      return await within(found, () => `${what}; so far: ${JSON.stringify(this.received.toString("latin1").slice(-400))}`);
-    } finally {
-      this.off("change", check);
-    }
+  until(probe, what) {
+    return until(this, "change", probe, () => `${what}; so far: ${JSON.stringify(this.received.toString("latin1").slice(-400))}`);
   }
 
   /** Resolves when the kernel has the bytes; a peer that has gone is no error here. */

@@ -20,6 +20,28 @@ export async function within(promise, what, limit = DEADLINE) {
   }
 }
 
+/** Waits until `probe`, asked now and at each `event` of the emitter, answers something other than undefined. */
+export async function until(emitter, event, probe, what) {
+  let check;
+  const found = new Promise((resolve, reject) => {
+    check = () => {
+      try {
+        const answer = probe();
+        if (answer !== undefined) resolve(answer);
+      } catch (error) {
+        reject(error);
+      }
+    };
+  });
+  emitter.on(event, check);
+  check();
+  try {
+    return await within(found, what);
+  } finally {
+    emitter.off(event, check);
+  }
+}
+
 /** Asks again and again until `probe` answers something other than undefined and false. */
 export async function eventually(probe, what, limit = DEADLINE) {
   const end = Date.now() + limit;
