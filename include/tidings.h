@@ -98,6 +98,26 @@ enum tidings_slow_reader {
     TIDINGS_SLOW_DISCONNECT  /* end the stream; the reader comes back and is told `incomplete` */
 };
 
+enum tidings_store_sync {
+    TIDINGS_SYNC_NORMAL = 0, /* a commit survives the end of the process; the newest ones may be lost when the
+                                machine loses power */
+    TIDINGS_SYNC_FULL        /* a commit is on the disk before it is acknowledged */
+};
+
+#define TIDINGS_TOPIC_POLICIES_MAX 64
+
+/* How much is kept of the topics that fit a pattern, where that differs from the rest of the hub. */
+struct tidings_topic_policy {
+    const char *pattern;    /* a topic, or its beginning and a final '*' ("*" alone: every topic); at most 256
+                               bytes. An exact name counts before any beginning, a longer beginning before a
+                               shorter one. No pattern twice. */
+    uint32_t history_size;  /* as in struct tidings_config; TIDINGS_AUTO = as the hub's */
+    uint32_t history_bytes; /* the same */
+    uint32_t history_ttl;   /* the same */
+    bool latest_only; /* keep the newest event only, and give it to each new subscriber at once; history_size
+                         is 1 or TIDINGS_AUTO then */
+};
+
 struct tidings_log_record;
 struct tidings_connection_info;
 struct tidings_auth_request;
@@ -136,6 +156,22 @@ struct tidings_config {
     uint32_t history_ttl;         /* milliseconds [5 m]; 0 = no limit of age */
     uint64_t history_total_bytes; /* bytes for the hub [32 MiB] */
     enum tidings_slow_reader slow_reader;
+
+    /* Topics that are kept differently; NULL if count is 0, copied by the hub, at most
+     * TIDINGS_TOPIC_POLICIES_MAX (reload) */
+    const struct tidings_topic_policy *topic_policies;
+    size_t topic_policy_count;
+
+    /* where kept events, idempotency keys and the epoch survive the process */
+    const char *store;                  /* "sqlite:PATH"; NULL or "memory" = nowhere [NULL] */
+    enum tidings_store_sync store_sync; /* [NORMAL] */
+    uint32_t publish_timeout; /* that a publisher waits for the store, milliseconds, at most 24 d [10 s]; then
+                                 503 `publish_timeout`, and the event may be stored all the same; 0 = no
+                                 limit (reload) */
+
+    /* keys of publishers that repeat themselves (reload) */
+    uint32_t idempotency_window; /* how long a key is remembered, milliseconds, 1 s..7 d [10 m] */
+    uint32_t idempotency_keys;   /* remembered at once, 1..100,000,000 [500,000] */
 
     uint32_t send_buffer; /* SO_SNDBUF of accepted sockets, bytes: what a reader that never reads can pin in
                              the kernel is about twice this [16 KiB]; 0 = the kernel's default; read when

@@ -5,8 +5,12 @@
 #include "config.h"
 
 #include <stddef.h>
+#include <string.h>
+
+#include "text.h"
 
 #define SECOND 1000u
+#define DAY    (24u * 3600 * SECOND)
 #define KIB    1024u
 
 void tidings_config_init(struct tidings_config *config)
@@ -32,11 +36,17 @@ void tidings_config_init(struct tidings_config *config)
         .history_ttl = 300 * SECOND,
         .history_total_bytes = 32ull * KIB * KIB,
         .slow_reader = TIDINGS_SLOW_RESYNC,
+        .store_sync = TIDINGS_SYNC_NORMAL,
+        .publish_timeout = 10 * SECOND,
+        .idempotency_window = 600 * SECOND,
+        .idempotency_keys = 500000,
         .send_buffer = 16 * KIB,
     };
 }
 
-#define TIME_MAX (24u * 24 * 3600 * SECOND) /* deadlines are compared as signed numbers modulo 2^32 ms */
+#define TIME_MAX          (24 * DAY) /* deadlines are compared as signed numbers modulo 2^32 ms */
+#define HISTORY_SIZE_MAX  100000000u
+#define HISTORY_BYTES_MAX (1024 * KIB * KIB)
 
 static const struct {
     const char *name;
@@ -59,15 +69,68 @@ static const struct {
     RANGE(body_timeout, 1, TIME_MAX, false, true),
     RANGE(idle_timeout, 1, TIME_MAX, false, true),
     RANGE(heartbeat, 1, TIME_MAX, false, true),
-    RANGE(retry, 1, 24 * 3600 * SECOND, false, false),
+    RANGE(retry, 1, DAY, false, false),
     RANGE(max_connection_age, 1, TIME_MAX, false, true),
     RANGE(user_timeout, 1, TIME_MAX, false, true),
-    RANGE(history_size, 1, 100000000, false, true),
-    RANGE(history_bytes, 1, 1024 * KIB * KIB, false, true),
+    RANGE(history_size, 1, HISTORY_SIZE_MAX, false, true),
+    RANGE(history_bytes, 1, HISTORY_BYTES_MAX, false, true),
     RANGE(history_ttl, 1, TIME_MAX, false, true),
+    RANGE(publish_timeout, 1, TIME_MAX, false, true),
+    RANGE(idempotency_window, SECOND, 7 * DAY, false, false),
+    RANGE(idempotency_keys, 1, 100000000, false, false),
     RANGE(send_buffer, 1, 64 * KIB * KIB, false, true),
 #undef RANGE
 };
+
+static bool is_number_in_range(const struct tidings_config *config, size_t i)
+{
+    uint32_t value = *(const uint32_t *)(const void *)((const char *)config + ranges[i].offset);
+
+    return (value >= ranges[i].min && value <= ranges[i].max) ||
+           (value == TIDINGS_AUTO && ranges[i].may_be_auto) || (value == 0 && ranges[i].may_be_none);
+}
+
+/* A '*' anywhere but at the end would look like a wildcard and be none. */
+static bool is_pattern(const char *pattern)
+{
+    size_t len = strnlen(pattern, TIDINGS_TOPIC_MAX + 1);
+    const char *star = memchr(pattern, '*', len);
+
+    return text_is_name(pattern, len, TIDINGS_TOPIC_MAX) && (!star || star == pattern + len - 1);
+}
+
+static bool is_policy(const struct tidings_topic_policy *p)
+{
+    return p->pattern && is_pattern(p->pattern) &&
+           (p->history_size <= HISTORY_SIZE_MAX || p->history_size == TIDINGS_AUTO) &&
+           (p->history_bytes <= HISTORY_BYTES_MAX || p->history_bytes == TIDINGS_AUTO) &&
+           (p->history_ttl <= TIME_MAX || p->history_ttl == TIDINGS_AUTO) &&
+           (!p->latest_only || p->history_size == 1 || p->history_size == TIDINGS_AUTO);
+}
+
+static bool are_policies(const struct tidings_topic_policy *policies, size_t count)
+{
+    if (count > TIDINGS_TOPIC_POLICIES_MAX || (count > 0 && !policies))
+        return false;
+    for (size_t i = 0; i < count; i++) {
+        if (!is_policy(&policies[i]))
+            return false;
+        for (size_t k = 0; k < i; k++) {
+            if (strcmp(policies[k].pattern, policies[i].pattern) == 0)
+                return false;
+        }
+    }
+    return true;
+}
+
+static bool is_store(const char *store)
+{
+    static const char sqlite[] = "sqlite:";
+
+    if (!store || strcmp(store, "memory") == 0)
+        return true;
+    return strncmp(store, sqlite, sizeof(sqlite) - 1) == 0 && store[sizeof(sqlite) - 1] != '\0';
+}
 
 int tidings_config_check(const struct tidings_config *config, const char **field)
 {
@@ -75,13 +138,19 @@ int tidings_config_check(const struct tidings_config *config, const char **field
     if (config->size != sizeof(*config))
         return TIDINGS_ECONFIG;
     for (size_t i = 0; i < sizeof(ranges) / sizeof(ranges[0]); i++) {
-        uint32_t value = *(const uint32_t *)(const void *)((const char *)config + ranges[i].offset);
-        bool fits = (value >= ranges[i].min && value <= ranges[i].max) ||
-                    (value == TIDINGS_AUTO && ranges[i].may_be_auto) || (value == 0 && ranges[i].may_be_none);
         *field = ranges[i].name;
-        if (!fits)
+        if (!is_number_in_range(config, i))
             return TIDINGS_ECONFIG;
     }
     *field = "slow_reader";
-    return config->slow_reader > TIDINGS_SLOW_DISCONNECT ? TIDINGS_ECONFIG : 0;
+    if (config->slow_reader > TIDINGS_SLOW_DISCONNECT)
+        return TIDINGS_ECONFIG;
+    *field = "topic_policies";
+    if (!are_policies(config->topic_policies, config->topic_policy_count))
+        return TIDINGS_ECONFIG;
+    *field = "store";
+    if (!is_store(config->store))
+        return TIDINGS_ECONFIG;
+    *field = "store_sync";
+    return config->store_sync > TIDINGS_SYNC_FULL ? TIDINGS_ECONFIG : 0;
 }
