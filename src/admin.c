@@ -139,13 +139,13 @@ void admin_tick(struct service *s, struct loop *l)
     send_stats(s, l);
 }
 
-static void begin(struct request *r, struct buf *out)
+static void begin(struct request *r, struct buf *out, const struct found *found)
 {
     struct buf json;
     http_begin_stream(r, out);
     deliver_begin(r->loop, r->x->conn, r->loop->config.max_connection_age);
     event_put_hello(out, conn_is_chunked(r->x->conn), deliver_retry(r->loop));
-    subscribe_put_connected(r, out, (struct span){0}, (struct span){0}, "fresh");
+    subscribe_put_connected(r, out, (struct span){0}, (struct span){0}, found);
     buf_init(&json, JSON_MAX);
     put_stats(&json, r->service);
     event_put(out, conn_is_chunked(r->x->conn), "stats", (struct span){0}, (struct span){json.data, json.len},
@@ -177,9 +177,10 @@ void admin_stream(struct request *r)
         http_problem(r, 503, "out_of_memory", "memory is short");
         return;
     }
-    if (!subscribe_join(r, &join))
+    struct found found;
+    if (!subscribe_join(r, &join, &found))
         return;
-    begin(r, &io->out);
+    begin(r, &io->out, &found);
     if (io->out.failed)
         conn_close(r->loop, c, CLOSE_ERROR, true);
 }

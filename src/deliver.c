@@ -137,10 +137,10 @@ static struct batch *shared_batch(struct loop *l, uint64_t cursor)
             flatten(l, b);
         return b;
     }
-    log_pull_finish(&b->pull);
+    cursor_pull_finish(&b->pull);
     b->pull.cursor = cursor;
     log_lock(l->log);
-    log_pull(l->log, &l->log->all, 1, l->news.horizon, PULL_BYTES, &b->pull);
+    cursor_pull(l->log, &l->log->all, 1, NULL, l->news.horizon, PULL_BYTES, &b->pull);
     log_unlock(l->log);
     b->first = b->pull.count > 0 ? b->pull.events[0]->seq : 0;
     b->uses = 1;
@@ -150,10 +150,11 @@ static struct batch *shared_batch(struct loop *l, uint64_t cursor)
 
 static void pull_own(struct loop *l, struct conn *c, struct pull *pull)
 {
-    struct channel *channels[LOG_SOURCES_MAX];
+    struct channel *channels[CURSOR_SOURCES_MAX];
+    const struct replay *replay = c->sub.marks & SUB_REPLAY ? &c->sub.more->replay : NULL;
     log_lock(l->log);
     unsigned count = registry_channels(l->registry, &c->sub, channels);
-    log_pull(l->log, channels, count, UINT64_MAX, PULL_BYTES, pull);
+    cursor_pull(l->log, channels, count, replay, UINT64_MAX, PULL_BYTES, pull);
     log_unlock(l->log);
 }
 
@@ -200,7 +201,7 @@ static size_t gather(const struct conn *c, const struct pull *pull, struct iovec
 
 static enum deliver_result send_pull(struct loop *l, struct conn *c, const struct pull *pull, bool flat)
 {
-    struct iovec iov[LOG_PULL_MAX];
+    struct iovec iov[CURSOR_PULL_MAX];
     iov[0] = (struct iovec){l->flat, pull->bytes};
     size_t total = flat ? pull->bytes : gather(c, pull, iov);
     ssize_t sent = send_some(l, c, iov, flat ? 1 : (int)pull->count, total);
@@ -241,6 +242,8 @@ static enum deliver_result too_slow(struct loop *l, struct conn *c)
      */
     uint64_t cursor = newest(l);
     set_cursor(c, cursor);
+    registry_count_resync(l->registry, &c->sub);
+    registry_end_replay(l->registry, &c->sub);
     c->sub.marks &= (uint8_t)~SUB_NEWS;
     event_id(id, l->log->epoch, cursor);
     event_put(&io->out, conn_is_chunked(c), "__resync", span_of(id),
@@ -262,6 +265,27 @@ static enum deliver_result serve(struct loop *l, struct conn *c, const struct pu
     return DELIVER_DONE;
 }
 
+/* History is behind it: what comes now is live. Whoever was given only the latest values has ids of old
+ * events as its cursor, and is moved to where it really stands. */
+static enum deliver_result finish_replay(struct loop *l, struct conn *c)
+{
+    const struct replay *replay = &c->sub.more->replay;
+    bool latest_only = replay->latest_only;
+    if (get_cursor(c) < replay->until)
+        return DELIVER_DONE;
+    registry_end_replay(l->registry, &c->sub);
+    if (!latest_only)
+        return DELIVER_DONE;
+    char id[EVENT_ID_LEN + 1];
+    struct conn_io *io = conn_buffers(l, c);
+    if (io) {
+        event_id(id, l->log->epoch, get_cursor(c));
+        event_put_id(&io->out, conn_is_chunked(c), span_of(id));
+        return flush_out(l, c);
+    }
+    return DELIVER_DONE; /* the next event or heartbeat says it too */
+}
+
 /* One pull and one write. *left: there may be more behind it. */
 static enum deliver_result serve_own(struct loop *l, struct conn *c, size_t *share, bool *left)
 {
@@ -274,8 +298,8 @@ static enum deliver_result serve_own(struct loop *l, struct conn *c, size_t *sha
     /* Only now: as long as a part is not sent, its own channels still have news. */
     if (rc == DELIVER_DONE && !*left)
         c->sub.marks &= (uint8_t)~SUB_NEWS;
-    log_pull_finish(&own);
-    return rc;
+    cursor_pull_finish(&own);
+    return rc == DELIVER_DONE && c->sub.marks & SUB_REPLAY ? finish_replay(l, c) : rc;
 }
 
 static enum deliver_result serve_shared(struct loop *l, struct conn *c, size_t *share, bool *left)
@@ -404,7 +428,7 @@ void deliver_news(struct loop *l)
 
 void deliver_turn_end(struct loop *l)
 {
-    log_pull_finish(&l->batch.pull);
+    cursor_pull_finish(&l->batch.pull);
     l->batch.first = 0;
 }
 

@@ -58,15 +58,15 @@ static struct event *trim(struct event *e, size_t reserved)
     return smaller ? smaller : e;
 }
 
-struct event *event_create(struct span name, struct span payload, struct json_error *error)
+/* Head and name; the payload is to be written at bytes + data. */
+static struct event *begin_event(struct span name, size_t payload_len, size_t *reserved)
 {
     size_t head = FRAME_ROOM + sizeof(ID_FIELD) - 1 + EVENT_ID_LEN + sizeof(NAME_FIELD) - 1 + name.len +
                   sizeof(DATA_FIELD) - 1;
-    size_t bytes = sizeof(struct event) + head + payload.len + sizeof(TAIL) - 1;
-    *error = (struct json_error){0};
-    if (payload.len > UINT32_MAX / 2)
+    *reserved = sizeof(struct event) + head + payload_len + sizeof(TAIL) - 1;
+    if (payload_len > UINT32_MAX / 2)
         return NULL;
-    struct event *e = malloc(bytes);
+    struct event *e = malloc(*reserved);
     if (!e)
         return NULL;
     memset(e, 0, sizeof(*e));
@@ -81,13 +81,34 @@ struct event *event_create(struct span name, struct span payload, struct json_er
     at = put(at, name.p, name.len);
     at = put(at, DATA_FIELD, sizeof(DATA_FIELD) - 1);
     e->data = (uint32_t)(at - e->bytes);
-    ssize_t n = json_compact(payload, at, error);
+    return e;
+}
+
+struct event *event_create(struct span name, struct span payload, struct json_error *error)
+{
+    size_t reserved;
+    *error = (struct json_error){0};
+    struct event *e = begin_event(name, payload.len, &reserved);
+    if (!e)
+        return NULL;
+    ssize_t n = json_compact(payload, e->bytes + e->data, error);
     if (n < 0) {
         free(e);
         return NULL;
     }
     frame(e, (size_t)n);
-    return trim(e, bytes);
+    return trim(e, reserved);
+}
+
+struct event *event_restore(struct span name, struct span payload)
+{
+    size_t reserved;
+    struct event *e = begin_event(name, payload.len, &reserved);
+    if (!e)
+        return NULL;
+    put(e->bytes + e->data, payload.p, payload.len);
+    frame(e, payload.len);
+    return e;
 }
 
 static void put_id(char *at, const char *epoch, uint64_t seq)
@@ -186,6 +207,15 @@ void event_put_hello(struct buf *out, bool chunked, uint32_t retry_ms)
     buf_puts(out, ":ok\n");
     put_retry_line(out, retry_ms);
     buf_putc(out, '\n');
+    finish(out, chunked, start);
+}
+
+void event_put_id(struct buf *out, bool chunked, struct span id)
+{
+    size_t start = begin(out, chunked);
+    buf_puts(out, ID_FIELD);
+    buf_append(out, id.p, id.len);
+    buf_puts(out, "\n\n");
     finish(out, chunked, start);
 }
 

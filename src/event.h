@@ -40,9 +40,11 @@ struct event {
     uint16_t name; /* of the event name in bytes[] */
     uint16_t name_len;
     bool kept;               /* may be replayed from history (not ttl 0) */
+    bool stored;             /* a store has it too, and is told when the log gives it up */
     uint64_t seq;            /* 0 until it is published */
     uint64_t ts;             /* wall clock, ms */
     uint64_t expires;        /* monotonic ms; UINT64_MAX = never. Not replayed afterwards */
+    uint64_t end;            /* log's: bytes of frames of its channel up to and with this one */
     struct channel *channel; /* log's, while it is in the log */
     struct event *older;     /* log's queue by age */
     struct event *newer;
@@ -54,7 +56,11 @@ struct event {
 struct json_error;
 struct event *event_create(struct span name, struct span payload, struct json_error *error);
 
-/* Writes its number into the text. Once, before anybody else can see the event; no allocation, no failure. */
+/* The same from a payload that is known to be compact JSON. NULL when memory is short. */
+struct event *event_restore(struct span name, struct span payload);
+
+/* Writes its number into the text. As often as necessary, before anybody else can see the event; no
+ * allocation, no failure. */
 void event_stamp(struct event *e, const char *epoch, uint64_t seq, uint64_t ts);
 
 void event_ref(struct event *e);
@@ -67,6 +73,16 @@ struct span event_text(const struct event *e);
 /* Memory that it occupies. */
 size_t event_footprint(const struct event *e);
 
+static inline struct span event_name(const struct event *e)
+{
+    return (struct span){e->bytes + e->name, e->name_len};
+}
+
+static inline struct span event_payload(const struct event *e)
+{
+    return (struct span){e->bytes + e->data, e->data_len};
+}
+
 /* The id of a number. out has room for EVENT_ID_LEN + 1; NUL-ended. */
 void event_id(char *out, const char *epoch, uint64_t seq);
 
@@ -78,6 +94,9 @@ bool event_parse_id(struct span id, char *epoch, uint64_t *seq);
 
 /* `:ok` and `retry:`, the first bytes of a stream. */
 void event_put_hello(struct buf *out, bool chunked, uint32_t retry_ms);
+
+/* An id without an event: a browser keeps it as its cursor and tells nobody. */
+void event_put_id(struct buf *out, bool chunked, struct span id);
 
 /* A named event with an optional id (p = NULL: none) and a payload of compact JSON; a retry_ms > 0 is told
  * before it. */

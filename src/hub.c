@@ -38,6 +38,7 @@ struct tidings_hub {
     struct clock clock;
     struct log log;
     struct registry registry;
+    struct sequencer sequencer;
     struct service service;
     struct loop *loops;
     uint32_t loop_count;
@@ -117,6 +118,7 @@ static void on_tick(void *user, struct loop *l)
     log_lock(s->log);
     log_sweep(s->log);
     log_unlock(s->log);
+    sequencer_tick(s->sequencer);
 }
 
 static const struct loop_handler handler = {
@@ -135,12 +137,11 @@ static void wake(void *user, uint32_t loop)
         loop_wake(&hub->loops[loop]);
 }
 
-static struct log_policy policy_of(const struct tidings_config *c)
+static struct log_policies policies_of(const struct tidings_config *c)
 {
-    return (struct log_policy){.size = c->history_size,
-                               .bytes = c->history_bytes,
-                               .ttl = c->history_ttl,
-                               .total_bytes = c->history_total_bytes};
+    return (struct log_policies){
+        .base = {.size = c->history_size, .bytes = c->history_bytes, .ttl = c->history_ttl},
+        .total_bytes = c->history_total_bytes};
 }
 
 static uint32_t descriptors(void)
@@ -195,13 +196,15 @@ static void apply_limits(struct tidings_hub *hub)
     hub->config.max_connections = connection_ceiling(&hub->config);
     hub->registry.max_connections = hub->config.max_connections;
     hub->registry.max_per_client = hub->config.max_connections_per_client;
-    hub->log.policy = policy_of(&hub->config);
+    const struct log_policies policies = policies_of(&hub->config);
+    log_set_policies(&hub->log, &policies);
 }
 
 static void wire(struct tidings_hub *hub)
 {
     hub->service = (struct service){.log = &hub->log,
                                     .registry = &hub->registry,
+                                    .sequencer = &hub->sequencer,
                                     .clock = &hub->clock,
                                     .loops = hub->loops,
                                     .loop_count = hub->loop_count,
@@ -241,13 +244,18 @@ int hub_create_in(struct tidings_hub **out, const struct tidings_config *config,
     hub->world = *world;
     hub->clock = world->clock;
     hub->loop_count = count_loops(config);
-    struct log_policy policy = policy_of(config);
-    rc = log_init(&hub->log, &policy, &hub->clock);
+    struct log_identity id;
+    const struct log_policies policies = policies_of(config);
+    rc = log_identity_make(&id, &hub->clock);
+    rc = rc < 0 ? rc : log_init(&hub->log, &policies, &id, &hub->clock);
     if (rc < 0) {
         free(hub);
         return rc == -ENOMEM ? TIDINGS_ENOMEM : TIDINGS_ESYSTEM;
     }
     registry_init(&hub->registry, &hub->log, hub->loop_count, wake, hub);
+    const struct report told = {.log = config->log, .user = config->user};
+    sequencer_init(&hub->sequencer, &hub->registry, NULL, &id, &told, config->idempotency_window,
+                   config->idempotency_keys);
     apply_limits(hub);
     hub->loops = calloc(hub->loop_count, sizeof(*hub->loops));
     if (!hub->loops || keep_hosts(hub, &hub->config) < 0) {
@@ -282,6 +290,7 @@ void tidings_hub_destroy(struct tidings_hub *hub)
     tidings_hub_stop(hub);
     for (uint32_t i = 0; i < hub->listener_count; i++)
         listener_close(&hub->listeners[i]);
+    sequencer_finish(&hub->sequencer);
     registry_finish(&hub->registry);
     log_finish(&hub->log);
     free_routes(hub);

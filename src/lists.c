@@ -75,8 +75,8 @@ static void put_topics(struct buf *out, const struct sub *first, bool all_subs)
     unsigned count = 0;
     buf_puts(out, ",\"topics\":[");
     for (const struct sub *sub = first; sub; sub = all_subs ? sub->next : NULL)
-        for (uint32_t i = 0; sub->topics && i < sub->topics->count && count < ROW_TOPICS; i++) {
-            const struct channel *topic = sub->topics->at[i].channel;
+        for (uint32_t i = 0; sub->more && i < sub->more->count && count < ROW_TOPICS; i++) {
+            const struct channel *topic = sub->more->at[i].channel;
             unsigned k = 0;
             while (k < count && seen[k] != topic)
                 k++;
@@ -253,9 +253,9 @@ static bool read_param(struct request *r, char *out, struct span *key)
 
 static uint64_t pending_of(const struct service *s, const struct sub *sub)
 {
-    struct channel *channels[LOG_SOURCES_MAX];
+    struct channel *channels[CURSOR_SOURCES_MAX];
     unsigned count = registry_channels(s->registry, sub, channels);
-    return log_owed((const struct channel *const *)channels, count,
+    return cursor_owed((const struct channel *const *)channels, count,
                     atomic_load_explicit(&sub->cursor, memory_order_relaxed));
 }
 

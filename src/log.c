@@ -8,6 +8,7 @@
  */
 #include "log.h"
 
+#include "ring.h"
 #include "rng.h"
 
 #include <errno.h>
@@ -19,56 +20,12 @@
 #define LIVE_EVENTS 64
 #define LIVE_BYTES  (256 * 1024)
 #define TABLE_MIN   64
+#define SWEEP_MIN   4096
 
-struct ring {
-    struct event **slots;
-    uint32_t cap; /* a power of two */
-    uint32_t head;
-    uint32_t count;
-    uint64_t bytes;
-    uint64_t lost; /* highest number given up */
-    uint64_t tail; /* number of the newest event ever */
-};
-
-static struct event *ring_at(const struct ring *r, uint32_t i)
+/* What a channel that holds events costs beside them. */
+static uint64_t channel_cost(const struct channel *c)
 {
-    return r->slots[(r->head + i) & (r->cap - 1)]; // NOLINT(clang-analyzer-core.NullDereference): i < count
-}
-
-/* Index of the first event after the cursor; count if there is none. */
-static uint32_t ring_after(const struct ring *r, uint64_t cursor)
-{
-    uint32_t low = 0, high = r->count;
-    while (low < high) {
-        uint32_t middle = low + (high - low) / 2;
-        if (ring_at(r, middle)->seq <= cursor)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low;
-}
-
-static bool ring_has_room(struct channel *c)
-{
-    if (!c->ring)
-        c->ring = calloc(1, sizeof(*c->ring));
-    struct ring *r = c->ring;
-    if (!r)
-        return false;
-    if (r->count < r->cap)
-        return true;
-    uint32_t cap = r->cap ? r->cap * 2 : 4;
-    struct event **slots = malloc(cap * sizeof(*slots));
-    if (!slots)
-        return false;
-    for (uint32_t i = 0; i < r->count; i++)
-        slots[i] = ring_at(r, i);
-    free(r->slots);
-    r->slots = slots;
-    r->cap = cap;
-    r->head = 0;
-    return true;
+    return sizeof(*c) + c->key_len + sizeof(*c->ring);
 }
 
 /* ---- the table of channels ---- */
@@ -121,6 +78,22 @@ static struct channel *make_channel(enum channel_kind kind, struct span key, uin
     return c;
 }
 
+static uint8_t find_rule(const struct log *log, const struct channel *c)
+{
+    struct span key = {c->key, c->key_len};
+    for (uint32_t i = 0; c->kind == CHANNEL_TOPIC && i < log->policies.rule_count; i++) {
+        const struct log_rule *rule = &log->policies.rules[i];
+        if (rule->prefix ? span_starts(key, rule->topic) : span_eq(key, rule->topic))
+            return (uint8_t)(i + 1);
+    }
+    return 0;
+}
+
+const struct log_policy *log_policy_of(const struct log *log, const struct channel *c)
+{
+    return c->rule ? &log->policies.rules[c->rule - 1].policy : &log->policies.base;
+}
+
 struct channel *log_open(struct log *log, enum channel_kind kind, struct span key)
 {
     uint32_t hash = hash_key(log, kind, key);
@@ -130,6 +103,7 @@ struct channel *log_open(struct log *log, enum channel_kind kind, struct span ke
     c = make_channel(kind, key, hash);
     if (!c)
         return NULL;
+    c->rule = find_rule(log, c);
     if (log->channel_count >= log->table_size * 2)
         resize_table(log, log->table_size * 2);
     struct channel **bucket = &log->table[hash & (log->table_size - 1)];
@@ -150,13 +124,16 @@ static void free_channel(struct channel *c)
     free(c);
 }
 
+static bool is_in_use(const struct log *log, const struct channel *c)
+{
+    return c->subs > 0 || c->queued || (c->ring && c->ring->count + c->ring->reserved > 0) || c == log->all ||
+           c == log->admin;
+}
+
 void log_release(struct log *log, struct channel *c)
 {
-    if (c->subs > 0 || c->queued || (c->ring && c->ring->count > 0) || c == log->all || c == log->admin)
+    if (is_in_use(log, c))
         return;
-    uint64_t *forgotten = &log->forgotten[c->hash % LOG_FORGOTTEN];
-    if (c->ring && c->ring->tail > *forgotten)
-        *forgotten = c->ring->tail;
     struct channel **at = &log->table[c->hash & (log->table_size - 1)];
     while (*at != c)
         at = &(*at)->bucket;
@@ -176,6 +153,8 @@ struct channel *log_chain(const struct log *log, uint32_t hash)
 
 static void unlink_by_age(struct log *log, struct event *e)
 {
+    if (log->sweep == e)
+        log->sweep = e->newer;
     *(e->older ? &e->older->newer : &log->oldest) = e->newer;
     *(e->newer ? &e->newer->older : &log->newest) = e->older;
     log->held_bytes -= event_footprint(e);
@@ -192,39 +171,65 @@ static void link_newest(struct log *log, struct event *e)
     log->held_events++;
 }
 
-static void evict_first(struct log *log, struct channel *c)
+static uint32_t slot_of(const struct channel *c)
+{
+    return c->hash % LOG_FORGOTTEN;
+}
+
+void log_forget(struct log *log, uint32_t slot, uint64_t seq)
+{
+    if (slot < LOG_FORGOTTEN && seq > log->forgotten[slot])
+        log->forgotten[slot] = seq;
+}
+
+/* A ring that is empty says nothing about what there was, once its channel is freed or the hub restarted. */
+static void emptied(struct log *log, struct channel *c)
 {
     struct ring *r = c->ring;
-    struct event *e = ring_at(r, 0);
-    r->head = (r->head + 1) & (r->cap - 1);
-    r->count--;
-    r->bytes -= event_footprint(e);
-    r->lost = e->seq;
+    log->held_bytes -= channel_cost(c) + r->cap * sizeof(*r->slots);
+    if (r->reserved == 0)
+        ring_shrink(r);
+    if (r->missed <= log->forgotten[slot_of(c)])
+        return;
+    log->forgotten[slot_of(c)] = r->missed;
+    if (log->watch.marked)
+        log->watch.marked(log->watch.user, slot_of(c), r->missed);
+}
+
+/* The caller's reference is the log's own. */
+static void evict(struct log *log, struct channel *c, uint32_t i, bool replaced)
+{
+    struct ring *r = c->ring;
+    struct event *e = ring_at(r, i);
+    ring_remove(r, i);
+    if (!replaced && e->seq > r->lost)
+        r->lost = e->seq;
+    if (!replaced && e->kept && e->seq > r->missed)
+        r->missed = e->seq;
     unlink_by_age(log, e);
     log->evicted++;
+    if (e->stored && log->watch.gone)
+        log->watch.gone(log->watch.user, e->seq);
     event_unref(e);
-    if (r->count == 0) {
-        free(r->slots);
-        r->slots = NULL;
-        r->cap = 0;
-    }
+    if (r->count == 0)
+        emptied(log, c);
 }
 
 /* The newest event of a channel is never given up for size: live readers are about to be sent it. */
 static void trim_channel(struct log *log, struct channel *c)
 {
-    const struct log_policy *p = &log->policy;
-    uint32_t size = p->size > 0 ? p->size : LIVE_EVENTS;
+    const struct log_policy *p = log_policy_of(log, c);
+    uint32_t size = p->latest_only ? 1 : p->size > 0 ? p->size : LIVE_EVENTS;
     uint64_t bytes = p->size == 0 ? LIVE_BYTES : p->bytes > 0 ? p->bytes : UINT64_MAX;
     while (c->ring->count > 1 && (c->ring->count > size || c->ring->bytes > bytes))
-        evict_first(log, c);
+        evict(log, c, 0, p->latest_only);
 }
 
 /* The oldest event of all is the first of its own ring: a channel that holds anything is never freed. */
 static void evict_oldest(struct log *log)
 {
     struct channel *c = log->oldest->channel; // NOLINT(clang-analyzer-core.NullDereference)
-    evict_first(log, c);                      // NOLINT(clang-analyzer-unix.Malloc)
+    evict(log, c, 0, false);                  // NOLINT(clang-analyzer-unix.Malloc)
     log_release(log, c);
 }
 
@@ -232,201 +237,179 @@ void log_retire(struct log *log, struct channel *c)
 {
     if (c->subs > 0 || c == log->all || c == log->admin)
         return;
-    while (c->ring && c->ring->count > 0)
-        evict_first(log, c);
+    bool keeps = log_policy_of(log, c)->size > 0;
+    for (uint32_t i = c->ring ? c->ring->count : 0; i > 0 && (!keeps || c->ring->live > 0); i--)
+        if (!keeps || !ring_at(c->ring, i - 1)->kept)
+            evict(log, c, i - 1, false);
     log_release(log, c);
 }
 
 static void trim_hub(struct log *log)
 {
-    while (log->policy.total_bytes > 0 && log->held_bytes > log->policy.total_bytes &&
+    while (log->policies.total_bytes > 0 && log->held_bytes > log->policies.total_bytes &&
            log->oldest != log->newest)
         evict_oldest(log);
 }
 
-static uint64_t expiry(const struct log *log, uint64_t ttl, uint64_t now)
+static uint64_t expiry(const struct log_policy *p, uint64_t ttl, uint64_t age, uint64_t now)
 {
-    uint64_t limit = log->policy.ttl ? log->policy.ttl : UINT64_MAX;
+    uint64_t limit = p->ttl ? p->ttl : UINT64_MAX;
     if (ttl > limit)
         ttl = limit;
-    return ttl == UINT64_MAX ? UINT64_MAX : now + ttl;
+    if (ttl == UINT64_MAX)
+        return UINT64_MAX;
+    return ttl > age ? now + (ttl - age) : now;
 }
 
-void log_number(struct log *log, struct event *e)
-{
-    event_stamp(e, log->epoch, ++log->seq, clock_wall(log->clock));
-}
+/* ---- publishing ---- */
 
-int log_append(struct log *log, struct channel *c, struct event *e, uint64_t ttl)
+int log_reserve(struct log *log, struct channel *c)
 {
-    if (!ring_has_room(c))
-        return -1;
     struct ring *r = c->ring;
-    log_number(log, e);
-    e->kept = ttl > 0 && log->policy.size > 0;
-    e->expires = expiry(log, e->kept ? ttl : UINT64_MAX, clock_mono(log->clock));
+    if (!r) {
+        r = c->ring = calloc(1, sizeof(*r));
+        if (!r)
+            return -1;
+        r->missed = r->kept = log->forgotten[slot_of(c)];
+    }
+    uint32_t cap = r->cap;
+    if (!ring_make_room(r))
+        return -1;
+    if (r->count > 0)
+        log->held_bytes += (r->cap - cap) * sizeof(*r->slots);
+    r->reserved++;
+    return 0;
+}
+
+void log_unreserve(struct log *log, struct channel *c)
+{
+    c->ring->reserved--;
+    if (c->ring->count == 0 && c->ring->reserved == 0)
+        ring_shrink(c->ring);
+    log_release(log, c);
+}
+
+void log_number(struct log *log, struct event *e, uint64_t seq, uint64_t ts)
+{
+    event_stamp(e, log->epoch, seq, ts);
+}
+
+void log_pass(struct log *log, const struct event *e)
+{
+    log->seq = e->seq;
+}
+
+void log_append(struct log *log, struct channel *c, struct event *e, uint64_t ttl, uint64_t age)
+{
+    const struct log_policy *p = log_policy_of(log, c);
+    struct ring *r = c->ring;
+    log->seq = e->seq;
+    e->kept = ttl > 0 && p->size > 0;
+    e->expires = expiry(p, e->kept ? ttl : UINT64_MAX, age, clock_mono(log->clock));
     e->channel = c;
     event_ref(e);
-    r->slots[(r->head + r->count++) & (r->cap - 1)] = e;
-    r->bytes += event_footprint(e);
-    r->tail = e->seq;
+    if (r->count == 0)
+        log->held_bytes += channel_cost(c) + r->cap * sizeof(*r->slots);
+    r->reserved--;
+    ring_push(r, e);
     link_newest(log, e);
     trim_channel(log, c);
     trim_hub(log);
-    return 0;
+}
+
+uint64_t log_missed(const struct log *log, const struct channel *c)
+{
+    return c->ring ? c->ring->missed : log->forgotten[slot_of(c)];
+}
+
+uint64_t log_last_kept(const struct log *log, const struct channel *c)
+{
+    return c->ring ? c->ring->kept : log->forgotten[slot_of(c)];
+}
+
+void log_set_missed(struct log *log, struct channel *c, uint64_t seq)
+{
+    (void)log;
+    if (c->ring && seq > c->ring->missed)
+        c->ring->missed = seq;
+}
+
+void log_set_policies(struct log *log, const struct log_policies *policies)
+{
+    log->policies = *policies;
+    for (uint32_t i = 0; i < log->table_size; i++)
+        for (struct channel *c = log->table[i]; c; c = c->bucket)
+            c->rule = find_rule(log, c);
+}
+
+/* ---- what is too old ---- */
+
+static uint32_t index_of(const struct event *e)
+{
+    return ring_after(e->channel->ring, e->seq - 1);
+}
+
+static void sweep_one(struct log *log, struct event *e, uint64_t now)
+{
+    struct channel *c = e->channel;
+    if (e->expires <= now)
+        evict(log, c, index_of(e), false);
+    else if (e == ring_at(c->ring, 0)) /* a changed policy shows at the oldest */
+        trim_channel(log, c);
+    log_release(log, c);
 }
 
 void log_sweep(struct log *log)
 {
     uint64_t now = clock_mono(log->clock);
+    uint64_t share = log->held_events / 8 > SWEEP_MIN ? log->held_events / 8 : SWEEP_MIN;
     while (log->oldest && log->oldest->expires <= now)
         evict_oldest(log);
+    if (!log->sweep)
+        log->sweep = log->oldest;
+    for (uint64_t i = 0; i < share && log->sweep; i++) {
+        struct event *e = log->sweep;
+        log->sweep = e->newer;
+        sweep_one(log, e, now);
+    }
     trim_hub(log);
-}
-
-/* ---- reading ---- */
-
-static uint64_t lost_before(const struct log *log, const struct channel *c)
-{
-    uint64_t forgotten = log->forgotten[c->hash % LOG_FORGOTTEN];
-    return c->ring && c->ring->lost > forgotten ? c->ring->lost : forgotten;
-}
-
-bool log_is_complete(const struct log *log, struct channel *const *channels, unsigned count, uint64_t cursor)
-{
-    for (unsigned i = 0; i < count; i++)
-        if (lost_before(log, channels[i]) > cursor)
-            return false;
-    return cursor <= log->seq;
-}
-
-static bool live_reader_lost(struct channel *const *channels, unsigned count, uint64_t cursor)
-{
-    for (unsigned i = 0; i < count; i++)
-        if (channels[i]->ring && channels[i]->ring->lost > cursor)
-            return true;
-    return false;
-}
-
-struct source {
-    const struct ring *ring;
-    uint32_t next;
-};
-
-/* Places each source behind the cursor; sources with nothing new are left out. *prev is raised to the number
- * below which the pull would have been another one. */
-static unsigned find_sources(struct channel *const *channels, unsigned count, struct pull *pull,
-                             struct source *sources)
-{
-    unsigned found = 0;
-    pull->prev = 0;
-    for (unsigned i = 0; i < count; i++) {
-        const struct ring *r = channels[i]->ring;
-        if (!r)
-            continue;
-        uint32_t next = r->tail <= pull->cursor ? r->count : ring_after(r, pull->cursor);
-        uint64_t before = next > 0 ? ring_at(r, next - 1)->seq : r->lost;
-        if (before > pull->prev)
-            pull->prev = before;
-        if (next < r->count)
-            sources[found++] = (struct source){r, next};
-    }
-    return found;
-}
-
-/* The oldest of the sources' next events, or NULL; its source moves on. */
-static struct event *take_oldest(struct source *sources, unsigned count)
-{
-    struct source *best = NULL;
-    struct event *oldest = NULL;
-    for (unsigned i = 0; i < count; i++) {
-        if (sources[i].next >= sources[i].ring->count)
-            continue;
-        struct event *e = ring_at(sources[i].ring, sources[i].next);
-        if (!oldest || e->seq < oldest->seq) {
-            best = &sources[i];
-            oldest = e;
-        }
-    }
-    if (best)
-        best->next++;
-    return oldest;
-}
-
-void log_pull(struct log *log, struct channel *const *channels, unsigned count, uint64_t horizon,
-              size_t max_bytes, struct pull *pull)
-{
-    struct source sources[LOG_SOURCES_MAX];
-    pull->count = 0;
-    pull->bytes = 0;
-    pull->more = false;
-    pull->lost = live_reader_lost(channels, count, pull->cursor);
-    if (pull->lost)
-        return;
-    unsigned found = find_sources(channels, count, pull, sources);
-    struct event *e;
-    while (found > 0 && (e = take_oldest(sources, found)) && e->seq <= horizon) {
-        if (pull->count == LOG_PULL_MAX || (pull->count > 0 && pull->bytes + e->size > max_bytes)) {
-            pull->more = true;
-            return;
-        }
-        event_ref(e);
-        pull->events[pull->count++] = e;
-        pull->bytes += e->size;
-        pull->cursor = e->seq;
-    }
-    uint64_t end = horizon < log->seq ? horizon : log->seq;
-    if (end > pull->cursor)
-        pull->cursor = end;
-}
-
-void log_pull_finish(struct pull *pull)
-{
-    while (pull->count > 0)
-        event_unref(pull->events[--pull->count]);
-}
-
-uint64_t log_owed(const struct channel *const *channels, unsigned count, uint64_t cursor)
-{
-    uint64_t owed = 0;
-    for (unsigned i = 0; i < count; i++) {
-        const struct ring *r = channels[i]->ring;
-        if (!r || r->count == 0)
-            continue;
-        for (uint32_t at = ring_after(r, cursor); at < r->count; at++)
-            owed += ring_at(r, at)->size;
-    }
-    return owed;
 }
 
 /* ---- life ---- */
 
-static void make_epoch(struct log *log, uint64_t wall_ms, uint64_t random)
+int log_identity_make(struct log_identity *id, const struct clock *clock)
 {
+    uint64_t chance[LOG_SEEDS + 1];
+    memset(id, 0, sizeof(*id));
+    if (rng_secret(chance, sizeof(chance)) < 0)
+        return -errno;
+    memcpy(id->seeds, chance, sizeof(id->seeds));
     /* 55 bits: 35 of seconds (until the year 3058), 20 of chance, so that ids of a later start sort later and
      * two hubs started in the same second differ. */
-    uint64_t number = (wall_ms / 1000 & 0x7ffffffff) << 20 | (random & 0xfffff);
-    text_put_base32(log->epoch, number, EVENT_EPOCH_LEN);
-    log->epoch[EVENT_EPOCH_LEN] = '\0';
+    uint64_t number = (clock_wall(clock) / 1000 & 0x7ffffffff) << 20 | (chance[LOG_SEEDS] & 0xfffff);
+    text_put_base32(id->epoch, number, EVENT_EPOCH_LEN);
+    return 0;
 }
 
-int log_init(struct log *log, const struct log_policy *policy, const struct clock *clock)
+int log_init(struct log *log, const struct log_policies *policies, const struct log_identity *id,
+             const struct clock *clock)
 {
-    uint64_t secret[2];
     memset(log, 0, sizeof(*log));
-    if (rng_secret(secret, sizeof(secret)) < 0)
-        return -errno;
-    log->policy = *policy;
+    log->policies = *policies;
     log->clock = clock;
-    log->seed = secret[0];
-    make_epoch(log, clock_wall(clock), secret[1]);
+    log->seed = id->seeds[0];
+    log->seq = id->seq;
+    memcpy(log->epoch, id->epoch, sizeof(log->epoch));
+    int rc = pthread_mutex_init(&log->lock, NULL);
+    if (rc != 0)
+        return -rc;
     log->table = calloc(TABLE_MIN, sizeof(*log->table));
-    if (!log->table)
-        return -ENOMEM;
-    log->table_size = TABLE_MIN;
-    pthread_mutex_init(&log->lock, NULL);
-    log->all = log_open(log, CHANNEL_ALL, SPAN(""));
-    log->admin = log_open(log, CHANNEL_ADMIN, SPAN(""));
+    log->forgotten = calloc(LOG_FORGOTTEN, sizeof(*log->forgotten));
+    log->table_size = log->table ? TABLE_MIN : 0;
+    if (log->table && log->forgotten) {
+        log->all = log_open(log, CHANNEL_ALL, SPAN(""));
+        log->admin = log_open(log, CHANNEL_ADMIN, SPAN(""));
+    }
     if (log->all && log->admin)
         return 0;
     log_finish(log);
@@ -435,7 +418,7 @@ int log_init(struct log *log, const struct log_policy *policy, const struct cloc
 
 void log_finish(struct log *log)
 {
-    if (!log->table)
+    if (!log->clock)
         return;
     for (struct event *e = log->oldest, *next; e; e = next) {
         next = e->newer;
@@ -447,6 +430,8 @@ void log_finish(struct log *log)
             free_channel(c);
         }
     free(log->table);
+    free(log->forgotten);
     log->table = NULL;
+    log->clock = NULL;
     pthread_mutex_destroy(&log->lock);
 }

@@ -9,8 +9,12 @@
  *     client ada      .           .                        pulls 5 and 6, then 9; its cursor is 9
  *     topic news              .           .   .
  *
- * Held events are bounded by count, bytes and age for each channel and by bytes for the hub. A channel knows
- * the highest number that it has given up (`lost`): a cursor below that has missed something, and is told so.
+ * Held events are bounded by count, bytes and age for each channel and by bytes for the hub, channels without
+ * listeners included. A channel knows the highest number that it has given up (`lost`; `missed` when it was
+ * one for history): a cursor below that has missed something, and is told so.
+ *
+ * History and live delivery are the same thing, a cursor that is behind. What differs is what a reader is
+ * owed: of events from before it came (a replay) only those that are meant to be kept and are still fresh.
  *
  * One lock guards all of it, and the registry above it too. It is held for microseconds, never during I/O.
  * Functions want it held by the caller, except where they say otherwise.
@@ -23,9 +27,6 @@
 
 #include <pthread.h>
 #include <stdint.h>
-
-#define LOG_PULL_MAX    64   /* events that one pull returns at the most */
-#define LOG_SOURCES_MAX 1026 /* channels that one reader can have: all, its own, 1024 topics */
 
 enum channel_kind {
     CHANNEL_ALL,    /* broadcasts: the one without a key */
@@ -58,23 +59,58 @@ struct channel {
     uint32_t subs; /* connections that listen */
     uint16_t key_len;
     uint8_t kind;
+    uint8_t rule; /* of a topic: 1 + the index of its rule; 0: the hub's policy */
     char key[];
 };
 
-/* What is kept. All may be changed while the log is in use. */
+/* What a channel keeps. */
 struct log_policy {
-    uint32_t size;        /* events per channel; 0: kept for live readers only, never replayed */
-    uint32_t bytes;       /* per channel */
-    uint32_t ttl;         /* ms; 0 = no limit */
-    uint64_t total_bytes; /* hub */
+    uint32_t size;    /* events; 0: kept for live readers only, never replayed */
+    uint32_t bytes;   /* 0 = no limit */
+    uint32_t ttl;     /* ms; 0 = no limit */
+    bool latest_only; /* size is 1, a newer event replaces the one before it and nobody has missed that, and a
+                         newcomer is given the one that is held */
 };
 
-#define LOG_FORGOTTEN 1024
+/* A policy of its own for topics. */
+struct log_rule {
+    struct span topic; /* the name, or its beginning */
+    bool prefix;
+    struct log_policy policy;
+};
+
+#define LOG_RULES_MAX 64
+
+/* What is kept, by whom. Rules are ordered by the caller: the first that fits counts. */
+struct log_policies {
+    struct log_policy base;
+    uint64_t total_bytes;         /* hub; 0 = no limit */
+    const struct log_rule *rules; /* must live as long as the log, or until others are set */
+    uint32_t rule_count;
+};
+
+/* What a hub is across its restarts, if it has a store. */
+#define LOG_SEEDS 3
+struct log_identity {
+    char epoch[EVENT_EPOCH_LEN + 1];
+    uint64_t seeds[LOG_SEEDS]; /* of the table's hash; two that are for others */
+    uint64_t seq;              /* no number above this one has ever been used */
+};
+
+/* Is told, under the lock, what is given up; for the store. */
+struct log_watch {
+    void (*gone)(void *user, uint64_t seq);                  /* an event with `stored` */
+    void (*marked)(void *user, uint32_t slot, uint64_t seq); /* forgotten[slot] was raised */
+    void *user;
+};
+
+#define LOG_FORGOTTEN 16384
 
 struct log {
     pthread_mutex_t lock;
     const struct clock *clock;
-    struct log_policy policy;
+    struct log_policies policies;
+    struct log_watch watch;
     char epoch[EVENT_EPOCH_LEN + 1];
     uint64_t seq;  /* of the newest event; 0: none yet */
     uint64_t seed; /* of the table's hash */
@@ -85,14 +121,22 @@ struct log {
     struct channel *admin;
     struct event *oldest; /* of all held events, in the order of publishing */
     struct event *newest;
-    uint64_t held_bytes;
+    struct event *sweep; /* where the sweep over all of them goes on */
+    uint64_t held_bytes; /* of events, and of the channels and rings that hold some */
     uint64_t held_events;
-    uint64_t evicted;                  /* events given up so far, whatever the reason */
-    uint64_t forgotten[LOG_FORGOTTEN]; /* by key hash: `lost` of channels that are gone */
+    uint64_t evicted;    /* events given up so far, whatever the reason */
+    uint64_t *forgotten; /* LOG_FORGOTTEN marks by key hash: `missed` of channels that hold nothing */
 };
 
-/* Makes the lock and the two channels that always exist; the epoch is new. 0, -ENOMEM or -errno. */
-int log_init(struct log *log, const struct log_policy *policy, const struct clock *clock);
+/* A new epoch (the time and chance) and new seeds, no number used yet. 0 or -errno. */
+int log_identity_make(struct log_identity *id, const struct clock *clock);
+
+/* Makes the lock and the two channels that always exist. 0, -ENOMEM or -errno. */
+int log_init(struct log *log, const struct log_policies *policies, const struct log_identity *id,
+             const struct clock *clock);
+
+/* Others from now on; what is too much is given up by the next sweep. Walks all channels. */
+void log_set_policies(struct log *log, const struct log_policies *policies);
 
 /* Drops all events and channels; nobody may listen any more. Without the lock. */
 void log_finish(struct log *log);
@@ -117,47 +161,49 @@ struct channel *log_open(struct log *log, enum channel_kind kind, struct span ke
 /* Frees the channel if nobody listens, nothing is held and no loop has it in its inbox. */
 void log_release(struct log *log, struct channel *c);
 
-/* Gives the event the next number and adds it to the channel. ttl in ms; UINT64_MAX: the policy's; 0: for
- * live readers only. Takes a reference of its own. 0, or -1 when memory is short: then nothing has changed.
- */
-int log_append(struct log *log, struct channel *c, struct event *e, uint64_t ttl);
+/* What the channel keeps. */
+const struct log_policy *log_policy_of(const struct log *log, const struct channel *c);
 
-/* Gives the event the next number and keeps it nowhere. */
-void log_number(struct log *log, struct event *e);
+/* Is an event with this ttl (ms) for history there? */
+static inline bool log_keeps(const struct log *log, const struct channel *c, uint64_t ttl)
+{
+    return ttl > 0 && log_policy_of(log, c)->size > 0;
+}
 
-/* Nobody listens any more (subs must be 0, else nothing happens): gives up what the channel holds and frees
- * it. */
+/* Makes room for one more event; the channel then stays until log_append() or log_unreserve(). 0, or -1 when
+ * memory is short. */
+int log_reserve(struct log *log, struct channel *c);
+void log_unreserve(struct log *log, struct channel *c);
+
+/* Adds the event, which has a number above all that were given, to a channel with a reservation, and trims
+ * what is too much. Cannot fail. ttl in ms; UINT64_MAX: the policy's; 0: for live readers only; age: ms since
+ * it was published, for one that comes from a store. Takes a reference of its own. */
+void log_append(struct log *log, struct channel *c, struct event *e, uint64_t ttl, uint64_t age);
+
+/* For the store: the number of the last event for history, also if it is gone; and what is known to be
+ * missing when that is not what the store has. */
+uint64_t log_missed(const struct log *log, const struct channel *c); /* the highest number for history given
+                                                                        up, or maybe given up */
+uint64_t log_last_kept(const struct log *log, const struct channel *c);
+void log_set_missed(struct log *log, struct channel *c, uint64_t seq);
+
+/* Writes the number into the event. The log's own counter moves when the event is appended, or, if it is
+ * kept nowhere, with log_pass(). */
+void log_number(struct log *log, struct event *e, uint64_t seq, uint64_t ts);
+void log_pass(struct log *log, const struct event *e);
+
+/* Nobody listens any more (subs must be 0, else nothing happens): gives up what was held for live readers
+ * only, and frees the channel if it holds nothing then. */
 void log_retire(struct log *log, struct channel *c);
+
+/* Raises the mark of channels that are gone; for what a store remembers. */
+void log_forget(struct log *log, uint32_t slot, uint64_t seq);
 
 /* First channel of the table's chain for this hash; go on with ->bucket. */
 struct channel *log_chain(const struct log *log, uint32_t hash);
 
-/* What a reader gets next. */
-struct pull {
-    uint64_t cursor; /* in: the last number seen. out: the number seen once `events` are */
-    uint64_t prev;   /* any cursor from here to below the first event would have pulled the same */
-    bool more;       /* there was more than fits */
-    bool lost;       /* something after the cursor is gone. Nothing is pulled then */
-    unsigned count;
-    size_t bytes;                       /* of the frames */
-    struct event *events[LOG_PULL_MAX]; /* each with a reference, the caller's */
-};
-
-/* Merges the channels in order, up to number `horizon`, LOG_PULL_MAX events and about max_bytes (at least one
- * event). */
-void log_pull(struct log *log, struct channel *const *channels, unsigned count, uint64_t horizon,
-              size_t max_bytes, struct pull *pull);
-
-/* Drops the references of a pull. Without the lock. */
-void log_pull_finish(struct pull *pull);
-
-/* Is everything after the cursor still held? */
-bool log_is_complete(const struct log *log, struct channel *const *channels, unsigned count, uint64_t cursor);
-
-/* Bytes that a reader with this cursor has before it. */
-uint64_t log_owed(const struct channel *const *channels, unsigned count, uint64_t cursor);
-
-/* Gives up what is too old, and enforces a changed policy. Call about once a second. */
+/* Gives up what is too old, wherever it stands, and enforces a changed policy. Looks at a part of all events,
+ * an eighth and at least 4096: call about once a second. */
 void log_sweep(struct log *log);
 
 #endif

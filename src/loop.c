@@ -38,7 +38,9 @@ int loop_init(struct loop *l, uint32_t index, struct io *io, const struct clock 
 
 void loop_finish(struct loop *l)
 {
-    log_pull_finish(&l->batch.pull);
+    while (loop_is_posted(l))
+        loop_run_posted(l);
+    cursor_pull_finish(&l->batch.pull);
     slab_finish(&l->conns);
     agents_finish(&l->agents);
     free(l->read_buffer);
@@ -56,4 +58,33 @@ void loop_wake(struct loop *l)
 {
     if (atomic_exchange_explicit(&l->sleeping, false, memory_order_seq_cst))
         l->io->ops->wake(l->io);
+}
+
+/* Whoever posts pushes first and then looks at `sleeping`; the loop does it the other way round (see
+ * worker_turn()). One of the two always sees the other. */
+void loop_post(struct loop *l, struct completion *c)
+{
+    struct completion *last = atomic_load_explicit(&l->posted, memory_order_relaxed);
+    do
+        c->next = last;
+    while (!atomic_compare_exchange_weak_explicit(&l->posted, &last, c, memory_order_seq_cst,
+                                                  memory_order_relaxed));
+    loop_wake(l);
+}
+
+void loop_run_posted(struct loop *l)
+{
+    struct completion *taken = atomic_exchange_explicit(&l->posted, NULL, memory_order_seq_cst);
+    struct completion *first = NULL;
+    while (taken) {
+        struct completion *next = taken->next;
+        taken->next = first;
+        first = taken;
+        taken = next;
+    }
+    while (first) {
+        struct completion *next = first->next;
+        first->run(first, l);
+        first = next;
+    }
 }

@@ -75,8 +75,8 @@ int publish_message(struct service *s, const struct tidings_message *m, uint32_t
         return error->what ? TIDINGS_EJSON : TIDINGS_ENOMEM;
     uint64_t ttl = m->ttl == TIDINGS_TTL_DEFAULT ? UINT64_MAX : (uint64_t)m->ttl * 1000;
     enum channel_kind kind = kinds[m->target];
-    rc = registry_publish(s->registry, kind, (struct span){m->to, m->to_len}, e, ttl, self,
-                          &receipt->connections);
+    struct posting po = {.event=e,.kind=kind,.to={m->to,m->to_len},.ttl=ttl,.self=self};
+    sequencer_post(s->sequencer,&po); receipt->connections=po.connections; rc = po.result==POSTING_OK?0:-1;
     if (rc == 0) {
         event_id(receipt->id, s->log->epoch, e->seq);
         log_publish(s, kind, m, receipt);
@@ -92,6 +92,7 @@ void publish_to_dashboards(struct service *s, const char *name, struct span json
     struct event *e = event_create(span_of(name), json, &error);
     if (!e)
         return; /* the next one follows within a second */
-    registry_publish(s->registry, CHANNEL_ADMIN, SPAN(""), e, 0, self, &connections);
+    struct posting po = {.event=e,.kind=CHANNEL_ADMIN,.to=SPAN(""),.ttl=0,.self=self}; connections=0;
+    sequencer_post(s->sequencer,&po);
     event_unref(e);
 }

@@ -150,32 +150,72 @@ struct news registry_take(struct registry *r, uint32_t loop, void (*mark)(void *
     return news;
 }
 
-int registry_publish(struct registry *r, enum channel_kind kind, struct span key, struct event *e,
-                     uint64_t ttl_ms, uint32_t self, uint64_t *connections)
+/* ---- publishing ---- */
+
+static struct channel *target(struct registry *r, enum channel_kind kind, struct span key, bool make)
 {
-    struct log *log = r->log;
-    uint64_t wake = 0;
-    int rc = 0;
-    log_lock(log);
-    struct channel *c = kind == CHANNEL_ALL     ? log->all
-                        : kind == CHANNEL_ADMIN ? log->admin
-                                                : log_find(log, kind, key);
-    *connections = !c ? 0 : kind == CHANNEL_ALL ? r->connections : c->subs;
-    if (*connections == 0)
-        log_number(log, e); /* nobody is there to read it */
-    else if ((rc = log_append(log, c, e, ttl_ms)) == 0)
-        wake = tell_listeners(r, c);
-    r->published[kind] += rc == 0;
-    log_unlock(log);
-    registry_wake(r, wake, self);
-    return rc;
+    if (kind == CHANNEL_ALL || kind == CHANNEL_ADMIN)
+        return kind == CHANNEL_ALL ? r->log->all : r->log->admin;
+    return make ? log_open(r->log, kind, key) : log_find(r->log, kind, key);
+}
+
+static uint64_t listeners(const struct registry *r, const struct channel *c)
+{
+    return c->kind == CHANNEL_ALL ? r->connections : c->subs;
+}
+
+int registry_prepare(struct registry *r, enum channel_kind kind, struct span key, uint64_t ttl_ms,
+                     struct place *place)
+{
+    bool keep = ttl_ms > 0;
+    struct channel *c = target(r, kind, key, keep);
+    *place = (struct place){0};
+    if (!c)
+        return keep ? -1 : 0;
+    place->kept = log_keeps(r->log, c, ttl_ms);
+    if (!place->kept && listeners(r, c) == 0) {
+        log_release(r->log, c);
+        return 0;
+    }
+    if (log_reserve(r->log, c) < 0) {
+        log_release(r->log, c);
+        return -1;
+    }
+    place->channel = c;
+    place->prev = log_last_kept(r->log, c);
+    return 0;
+}
+
+void registry_cancel(struct registry *r, struct place *place)
+{
+    if (place->channel)
+        log_unreserve(r->log, place->channel);
+    place->channel = NULL;
+}
+
+uint64_t registry_commit(struct registry *r, enum channel_kind kind, const struct place *place,
+                         struct event *e, uint64_t ttl_ms, uint64_t *wake_mask)
+{
+    struct channel *c = place->channel;
+    r->published[kind]++;
+    if (!c) {
+        log_pass(r->log, e);
+        return 0;
+    }
+    uint64_t connections = listeners(r, c);
+    log_append(r->log, c, e, ttl_ms, 0);
+    if (connections > 0)
+        *wake_mask |= tell_listeners(r, c);
+    else if (!place->kept)
+        log_retire(r->log, c); /* whoever was there when it was prepared has left */
+    return connections;
 }
 
 /* ---- topics ---- */
 
 static bool members_add(struct registry *r, struct sub *s, uint32_t at)
 {
-    struct channel *c = s->topics->at[at].channel;
+    struct channel *c = s->more->at[at].channel;
     if (!c->topic.loops)
         c->topic.loops = calloc(r->loops, sizeof(*c->topic.loops));
     if (!c->topic.loops)
@@ -189,7 +229,7 @@ static bool members_add(struct registry *r, struct sub *s, uint32_t at)
         m->subs = subs;
         m->cap = cap;
     }
-    s->topics->at[at].index = m->count;
+    s->more->at[at].index = m->count;
     m->subs[m->count++] = s;
     c->subs++;
     r->topics_listened++;
@@ -199,18 +239,18 @@ static bool members_add(struct registry *r, struct sub *s, uint32_t at)
 static uint32_t *index_in(struct sub *s, const struct channel *c)
 {
     uint32_t i = 0;
-    while (s->topics->at[i].channel != c)
+    while (s->more->at[i].channel != c)
         i++;
-    return &s->topics->at[i].index;
+    return &s->more->at[i].index;
 }
 
 static void members_remove(struct registry *r, struct sub *s, uint32_t at)
 {
-    struct channel *c = s->topics->at[at].channel;
+    struct channel *c = s->more->at[at].channel;
     struct members *m = &c->topic.loops[s->loop];
     struct sub *last = m->subs[--m->count];
-    *index_in(last, c) = s->topics->at[at].index;
-    m->subs[s->topics->at[at].index] = last;
+    *index_in(last, c) = s->more->at[at].index;
+    m->subs[s->more->at[at].index] = last;
     if (m->count == 0) {
         free(m->subs);
         *m = (struct members){0};
@@ -221,17 +261,17 @@ static void members_remove(struct registry *r, struct sub *s, uint32_t at)
 
 static void leave_topics(struct registry *r, struct sub *s)
 {
-    if (!s->topics)
+    if (!s->more)
         return;
-    for (uint32_t i = 0; i < s->topics->count; i++) {
+    for (uint32_t i = 0; i < s->more->count; i++) {
         members_remove(r, s, i);
-        log_retire(r->log, s->topics->at[i].channel);
+        log_retire(r->log, s->more->at[i].channel);
     }
-    free(s->topics);
-    s->topics = NULL;
+    free(s->more);
+    s->more = NULL;
 }
 
-static bool has_topic(const struct sub_topics *t, const struct channel *c)
+static bool has_topic(const struct sub_more *t, const struct channel *c)
 {
     for (uint32_t i = 0; i < t->count; i++)
         if (t->at[i].channel == c)
@@ -243,14 +283,14 @@ static bool join_topic(struct registry *r, struct sub *s, struct channel *c)
 {
     if (!c)
         return false;
-    if (has_topic(s->topics, c))
+    if (has_topic(s->more, c))
         return true;
-    s->topics->at[s->topics->count].channel = c;
-    if (!members_add(r, s, s->topics->count)) {
+    s->more->at[s->more->count].channel = c;
+    if (!members_add(r, s, s->more->count)) {
         log_retire(r->log, c);
         return false;
     }
-    s->topics->count++;
+    s->more->count++;
     return true;
 }
 
@@ -259,8 +299,8 @@ static bool join_topics(struct registry *r, struct sub *s, const struct join *jo
     uint32_t wanted = join->client_id.p ? join->topic_count : 1;
     if (wanted == 0)
         return true;
-    s->topics = calloc(1, sizeof(*s->topics) + wanted * sizeof(s->topics->at[0]));
-    if (!s->topics)
+    s->more = calloc(1, sizeof(*s->more) + wanted * sizeof(s->more->at[0]));
+    if (!s->more)
         return false;
     bool ok = true;
     if (!join->client_id.p)
@@ -421,15 +461,50 @@ static enum join_result join_dashboard(struct registry *r, struct sub *s, const 
     return JOIN_OK;
 }
 
-enum join_result registry_join(struct registry *r, struct sub *s, const struct join *join)
+static struct sub_more *more_of(struct sub *s)
+{
+    if (!s->more)
+        s->more = calloc(1, sizeof(*s->more));
+    return s->more;
+}
+
+static void leave(struct registry *r, struct sub *s)
+{
+    leave_topics(r, s);
+    if (s->client)
+        unlink_client(r, s);
+    else
+        r->dashboards--;
+}
+
+static bool begin(struct registry *r, struct sub *s, const struct seek *seek, struct found *found)
+{
+    struct channel *channels[CURSOR_SOURCES_MAX];
+    unsigned count = registry_channels(r, s, channels);
+    cursor_seek(r->log, channels, count, seek, found);
+    s->marks = 0;
+    if (found->replay.until > 0) {
+        if (!more_of(s))
+            return false;
+        s->more->replay = found->replay;
+        s->marks = SUB_REPLAY | SUB_NEWS;
+    }
+    atomic_store_explicit(&s->cursor, found->cursor, memory_order_relaxed);
+    return true;
+}
+
+enum join_result registry_join(struct registry *r, struct sub *s, const struct join *join,
+                               struct found *found)
 {
     log_lock(r->log);
     enum join_result rc = join->client_id.p ? join_client(r, s, join) : join_dashboard(r, s, join);
+    if (rc == JOIN_OK && !begin(r, s, &join->seek, found)) {
+        leave(r, s);
+        rc = JOIN_NO_MEMORY;
+    }
     if (rc == JOIN_OK) {
         s->joined = true;
         s->kick = false;
-        s->marks = 0;
-        atomic_store_explicit(&s->cursor, r->log->seq, memory_order_relaxed);
     }
     log_unlock(r->log);
     return rc;
@@ -439,13 +514,28 @@ void registry_leave(struct registry *r, struct sub *s)
 {
     log_lock(r->log);
     if (s->joined) {
-        leave_topics(r, s);
-        if (s->client)
-            unlink_client(r, s);
-        else
-            r->dashboards--;
+        leave(r, s);
         s->joined = false;
     }
+    log_unlock(r->log);
+}
+
+void registry_end_replay(struct registry *r, struct sub *s)
+{
+    log_lock(r->log);
+    s->marks &= (uint8_t)~SUB_REPLAY;
+    if (s->more && s->more->count == 0 && s->more->resyncs == 0) {
+        free(s->more);
+        s->more = NULL;
+    }
+    log_unlock(r->log);
+}
+
+void registry_count_resync(struct registry *r, struct sub *s)
+{
+    log_lock(r->log);
+    if (more_of(s))
+        s->more->resyncs++;
     log_unlock(r->log);
 }
 
@@ -456,8 +546,8 @@ unsigned registry_channels(const struct registry *r, const struct sub *s, struct
         out[n++] = r->log->all;
         out[n++] = s->client;
     }
-    for (uint32_t i = 0; s->topics && i < s->topics->count; i++)
-        out[n++] = s->topics->at[i].channel;
+    for (uint32_t i = 0; s->more && i < s->more->count; i++)
+        out[n++] = s->more->at[i].channel;
     return n;
 }
 

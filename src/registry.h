@@ -4,7 +4,8 @@
  * exactly, because joining, leaving and publishing happen under one lock (the log's), and it tells each loop
  * which channels have news, once, however many events come before the loop looks.
  *
- *     publish ──► log_append ──► inbox of each loop that has listeners ──► wake ──► registry_take ──► mark
+ *     prepare ──► commit: log_append ──► inbox of each loop that has listeners ──► wake ──► registry_take ──►
+ * mark
  *
  * A subscriber is a `struct sub` that lives inside its connection; it is owned by the connection's loop. What
  * the loop alone touches and what the lock guards is written beside each field.
@@ -13,7 +14,7 @@
 #define REGISTRY_H
 
 #include "bans.h"
-#include "log.h"
+#include "cursor.h"
 
 #include <stdatomic.h>
 
@@ -21,11 +22,12 @@
 #define REGISTRY_NO_LOOP   UINT32_MAX
 #define CONNECTION_ID_LEN  20
 
-struct sub_topics;
+struct sub_more;
 
 enum sub_mark {
-    SUB_NEWS = 1, /* one of its own channels (client, topics) has news */
-    SUB_KICK = 2  /* it is to be ended */
+    SUB_NEWS = 1,  /* one of its own channels (client, topics) has news */
+    SUB_KICK = 2,  /* it is to be ended */
+    SUB_REPLAY = 4 /* it is given history; SUB_NEWS is set too */
 };
 
 struct sub {
@@ -40,11 +42,14 @@ struct sub {
     struct channel *client;  /* lock; NULL for a dashboard */
     struct sub *next;        /* lock: of the same client, newest first */
     struct sub *prev;
-    struct sub_topics *topics; /* constant while joined; NULL if none */
+    struct sub_more *more; /* lock to change it; NULL if there is nothing in it */
 };
 
-struct sub_topics {
-    uint32_t count;
+/* What not every sub has. */
+struct sub_more {
+    struct replay replay;
+    uint32_t resyncs; /* loop: how often it was too slow */
+    uint32_t count;   /* of topics; constant while joined */
     struct {
         struct channel *channel;
         uint32_t index; /* lock: in the channel's list of this loop */
@@ -116,21 +121,44 @@ struct join {
     struct span name;      /* display name; empty keeps the one the client has */
     const struct span *topics;
     uint32_t topic_count; /* doubles are joined once */
+    struct seek seek;     /* where to begin */
 };
 
-/* From its return on, every event published to the sub's channels reaches its loop. cursor is set to the
- * number of the newest event: nothing published before is seen. slot, gen and loop must be set. */
-enum join_result registry_join(struct registry *r, struct sub *s, const struct join *join);
+/* From its return on, every event published to the sub's channels reaches its loop; what history owes it is
+ * found in the same moment, so that there is neither gap nor double. The sub's cursor is found->cursor, and
+ * it is marked if there is something to replay. slot, gen and loop must be set. */
+enum join_result registry_join(struct registry *r, struct sub *s, const struct join *join,
+                               struct found *found);
+
+/* The replay is over. */
+void registry_end_replay(struct registry *r, struct sub *s);
+
+/* The sub has been too slow once more. Without memory it is not counted. */
+void registry_count_resync(struct registry *r, struct sub *s);
 
 /* Idempotent. Afterwards nothing points to the sub. */
 void registry_leave(struct registry *r, struct sub *s);
 
-/* ---- publishing; any thread, without the lock ---- */
+/* ---- publishing; any thread, the lock is held by the caller: the sequencer ---- */
 
-/* Numbers the event, keeps it, tells the loops. self: the calling loop, which is not woken, or
- * REGISTRY_NO_LOOP. *connections: how many it was handed to. 0, or -1 when memory is short. */
-int registry_publish(struct registry *r, enum channel_kind kind, struct span key, struct event *e,
-                     uint64_t ttl_ms, uint32_t self, uint64_t *connections);
+/* Where an event will stand. */
+struct place {
+    struct channel *channel; /* NULL: nobody listens and nothing is kept */
+    bool kept;               /* for history */
+    uint64_t prev;           /* number of the event for history before it in this channel */
+};
+
+/* Finds the place and makes room, so that registry_commit() cannot fail. 0, or -1 when memory is short. */
+int registry_prepare(struct registry *r, enum channel_kind kind, struct span key, uint64_t ttl_ms,
+                     struct place *place);
+
+/* It comes to nothing. */
+void registry_cancel(struct registry *r, struct place *place);
+
+/* Adds the event, which has its number, and tells the loops: *wake_mask gains those for registry_wake(),
+ * which is to be called without the lock. Returns the connections that it was handed to. */
+uint64_t registry_commit(struct registry *r, enum channel_kind kind, const struct place *place,
+                         struct event *e, uint64_t ttl_ms, uint64_t *wake_mask);
 
 /* ---- the loop's side ---- */
 
@@ -150,7 +178,7 @@ struct news registry_take(struct registry *r, uint32_t loop, void (*mark)(void *
                           void *user);
 
 /* The channels of a sub: all, its client, its topics (a dashboard: its topics only). Returns the count; out
- * has room for LOG_SOURCES_MAX. */
+ * has room for CURSOR_SOURCES_MAX. */
 unsigned registry_channels(const struct registry *r, const struct sub *s, struct channel **out);
 
 /* ---- lists; the lock is held by the caller ---- */

@@ -5,6 +5,7 @@
 #ifndef SERVICE_H
 #define SERVICE_H
 
+#include "sequencer.h"
 #include "worker.h"
 
 struct route;
@@ -14,6 +15,7 @@ struct embedder_route;
 struct service {
     struct log *log;
     struct registry *registry;
+    struct sequencer *sequencer;
     const struct clock *clock;
     struct loop *loops;
     uint32_t loop_count;

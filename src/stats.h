@@ -25,6 +25,11 @@
     X(sends, "tidings_sends_total", "", "System calls that sent something.")                                 \
     X(blocked, "tidings_send_blocked_total", "", "Sends that found the socket full.")                        \
     X(heartbeats, "tidings_heartbeats_total", "", "Heartbeats sent.")                                        \
+    X(resume_fresh, "tidings_subscriptions_total", "resume=\"fresh\"",                                       \
+      "Subscriptions, by what could be resumed.")                                                            \
+    X(resume_complete, "tidings_subscriptions_total", "resume=\"complete\"", "")                             \
+    X(resume_incomplete, "tidings_subscriptions_total", "resume=\"incomplete\"", "")                         \
+    X(replayed, "tidings_replayed_total", "", "Events from history that subscribers were given.")            \
     X(resyncs, "tidings_resyncs_total", "", "Readers that were too slow and were told so.")                  \
     X(refused_hub, "tidings_refused_total", "limit=\"max-connections\"",                                     \
       "Streams and requests refused by a limit.")                                                            \

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * store - what must survive the process, in one SQLite file: held events, the marks of what was given up, keys
- * of idempotency, the epoch and how far its numbers may have been used. It knows rows and transactions; when
- * something is stored, and in which order, is the sequencer's business.
+ * store - what must survive the process, in one SQLite file: held events, the marks of what was given up,
+ * keys of idempotency, the epoch and how far its numbers may have been used. It knows rows and transactions;
+ * when something is stored, and in which order, is the sequencer's business.
  *
  *     store_open ──► store_load ──► (store_begin ──► put, delete, … ──► store_commit)* ──► store_close
  *
@@ -43,7 +43,7 @@ const char *store_text(enum store_result result); /* for people; static */
 /* One event as it is kept. Views are valid until the call, or callback, returns. */
 struct store_row {
     uint64_t seq;
-    uint64_t prev;  /* number of the kept event before it in its channel, also if that is gone; 0: none */
+    uint64_t prev; /* number of the kept event before it in its channel, also if that is gone; 0: none */
     enum channel_kind kind;
     struct span key;
     struct span name;
@@ -93,7 +93,7 @@ void store_delete_event(struct store *s, uint64_t seq); /* none with this number
 /* The mark of a slot is raised to seq, never lowered. slot: 0..65535. */
 void store_put_mark(struct store *s, uint32_t slot, uint64_t seq);
 void store_put_key(struct store *s, const struct store_key *key); /* replaces one with the same key */
-void store_delete_keys(struct store *s, uint64_t now);            /* all with expires <= now (wall clock, ms) */
+void store_delete_keys(struct store *s, uint64_t now); /* all with expires <= now (wall clock, ms) */
 /* Numbers up to seq are about to be used. Writes only when they go beyond what is reserved, and then far
  * ahead (2^20 numbers), so that it costs nothing as a rule. */
 void store_reserve(struct store *s, uint64_t seq);

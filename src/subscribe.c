@@ -11,14 +11,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define TOPICS_CEILING 1024 /* also when --max-topics is 0: see LOG_SOURCES_MAX */
+#define TOPICS_CEILING 1024 /* also when --max-topics is 0: see CURSOR_SOURCES_MAX */
 
 struct wish {
     char client_id[TIDINGS_CLIENT_ID_MAX];
     char name[TIDINGS_NAME_MAX];
     struct join join;
     struct span *topics; /* owned, with their text behind them */
-    bool has_cursor;
+    struct found found;
 };
 
 /* ---- reading the request ---- */
@@ -106,17 +106,35 @@ static bool read_topics(struct request *r, struct wish *w)
     return true;
 }
 
+static void seek_from(struct request *r, struct seek *seek, struct span id)
+{
+    char epoch[EVENT_EPOCH_LEN];
+    bool ours = event_parse_id(id, epoch, &seek->cursor) &&
+                memcmp(epoch, r->service->log->epoch, EVENT_EPOCH_LEN) == 0;
+    seek->from = ours ? SEEK_CURSOR : SEEK_UNKNOWN;
+}
+
 /* A header that is there wins, then the query's names; an empty cursor is none. */
 static void read_cursor(struct request *r, struct wish *w)
 {
     static const char *const names[] = {"lastEventId", "last_event_id", "lastEventID"};
     struct span header = r->head->known[H1_LAST_EVENT_ID];
     char text[TIDINGS_ID_MAX];
-    w->has_cursor = header.len > 0;
-    for (unsigned i = 0; i < 3 && !header.p && !w->has_cursor; i++) {
+    if (header.len > 0)
+        seek_from(r, &w->join.seek, header);
+    for (unsigned i = 0; i < 3 && !header.p && w->join.seek.from == SEEK_FRESH; i++) {
         ssize_t n = http_query(r, names[i], text, sizeof(text));
-        w->has_cursor = n > 0 || n == -2; /* what cannot be read is an unknown cursor, not none */
+        if (n > 0 || n == -2) /* what cannot be read is an unknown cursor, not none */
+            seek_from(r, &w->join.seek, (struct span){text, n > 0 ? (size_t)n : 0});
     }
+}
+
+/* What a newcomer wants of the recent past. */
+static bool read_past(struct request *r, struct wish *w)
+{
+    const uint64_t most = 1ull << 53; /* what a JavaScript number can say */
+    return http_query_number(r, "replay", most, 0, &w->join.seek.last) &&
+           http_query_number(r, "since", most, 0, &w->join.seek.since);
 }
 
 static bool accepts_stream(struct request *r)
@@ -184,15 +202,24 @@ static bool is_authorized(struct request *r, const struct wish *w)
 
 /* ---- the stream ---- */
 
-void subscribe_put_connected(struct request *r, struct buf *out, struct span client_id, struct span name,
-                             const char *resume)
+/* Where the stream begins. A newcomer who is given the latest values only stands at the tail: whoever is cut
+ * off in between has missed nothing that came later. */
+static uint64_t connected_at(const struct found *found)
 {
+    return found->replay.latest_only && found->replay.until > 0 ? found->replay.until : found->cursor;
+}
+
+void subscribe_put_connected(struct request *r, struct buf *out, struct span client_id, struct span name,
+                             const struct found *found)
+{
+    static const char *const texts[] = {
+        [RESUME_FRESH] = "fresh", [RESUME_COMPLETE] = "complete", [RESUME_INCOMPLETE] = "incomplete"};
     struct conn *c = r->x->conn;
     char id[EVENT_ID_LEN + 1], connection[CONNECTION_ID_LEN + 1];
     struct buf json;
     buf_init(&json, 4096);
     registry_connection_id(&c->sub, connection);
-    event_id(id, r->service->log->epoch, atomic_load_explicit(&c->sub.cursor, memory_order_relaxed));
+    event_id(id, r->service->log->epoch, connected_at(found));
     buf_puts(&json, "{\"message\":\"connected\"");
     if (client_id.p) {
         json_put_member(&json, "clientId", client_id);
@@ -200,8 +227,8 @@ void subscribe_put_connected(struct request *r, struct buf *out, struct span cli
     }
     json_put_member(&json, "connectionId", span_of(connection));
     json_put_member_u64(&json, "ts", clock_wall(r->service->clock));
-    json_put_member(&json, "resume", span_of(resume));
-    json_put_member_u64(&json, "replayed", 0);
+    json_put_member(&json, "resume", span_of(texts[found->resume]));
+    json_put_member_u64(&json, "replayed", found->replayed);
     buf_putc(&json, '}');
     event_put(out, conn_is_chunked(c), "__connected", span_of(id), (struct span){json.data, json.len}, 0);
     if (json.failed)
@@ -240,15 +267,24 @@ static void refuse(struct request *r, enum join_result result)
     }
 }
 
-bool subscribe_join(struct request *r, const struct join *join)
+bool subscribe_join(struct request *r, const struct join *join, struct found *found)
 {
     struct conn *c = r->x->conn;
     conn_set_agent(r->loop, c, r->head->known[H1_USER_AGENT]);
     c->raw = r->head->minor == 0;
-    enum join_result result = registry_join(r->service->registry, &c->sub, join);
+    enum join_result result = registry_join(r->service->registry, &c->sub, join, found);
     if (result != JOIN_OK)
         refuse(r, result);
     return result == JOIN_OK;
+}
+
+static void count_resume(struct loop *l, const struct found *found)
+{
+    stats_add(found->resume == RESUME_FRESH      ? &l->stats.resume_fresh
+              : found->resume == RESUME_COMPLETE ? &l->stats.resume_complete
+                                                 : &l->stats.resume_incomplete,
+              1);
+    stats_add(&l->stats.replayed, found->replayed);
 }
 
 static void start(struct request *r, struct wish *w)
@@ -259,13 +295,13 @@ static void start(struct request *r, struct wish *w)
         http_problem(r, 503, "out_of_memory", "memory is short");
         return;
     }
-    if (!subscribe_join(r, &w->join))
+    if (!subscribe_join(r, &w->join, &w->found))
         return;
+    count_resume(r->loop, &w->found);
     http_begin_stream(r, &io->out);
     deliver_begin(r->loop, c, r->loop->config.max_connection_age);
     event_put_hello(&io->out, conn_is_chunked(c), deliver_retry(r->loop));
-    subscribe_put_connected(r, &io->out, w->join.client_id, w->join.name,
-                            w->has_cursor ? "incomplete" : "fresh");
+    subscribe_put_connected(r, &io->out, w->join.client_id, w->join.name, &w->found);
     service_stream_opened(r->service, r->loop, c);
     if (io->out.failed)
         conn_close(r->loop, c, CLOSE_ERROR, true);
@@ -278,8 +314,9 @@ static void answer_head(struct request *r)
 
 void subscribe_handle(struct request *r)
 {
-    struct wish w = {.has_cursor = false};
-    if (read_client_id(r, &w) && accepts_stream(r) && read_name(r, &w) && read_topics(r, &w)) {
+    struct wish w = {.topics = NULL};
+    if (read_client_id(r, &w) && accepts_stream(r) && read_name(r, &w) && read_topics(r, &w) &&
+        read_past(r, &w)) {
         read_cursor(r, &w);
         if (r->is_head) {
             answer_head(r);

@@ -9,11 +9,11 @@
 
 void subscribe_handle(struct request *r);
 
-/* Writes `__connected` of a stream that has joined; client_id.p = NULL for a dashboard. resume: "fresh", … */
+/* Writes `__connected` of a stream that has joined; client_id.p = NULL for a dashboard. */
 void subscribe_put_connected(struct request *r, struct buf *out, struct span client_id, struct span name,
-                             const char *resume);
+                             const struct found *found);
 
 /* Asks the registry to admit the connection. False: it was not, and that is answered. */
-bool subscribe_join(struct request *r, const struct join *join);
+bool subscribe_join(struct request *r, const struct join *join, struct found *found);
 
 #endif
