@@ -52,6 +52,8 @@ struct store_row {
     uint64_t ttl;        /* ms, as the publisher asked; UINT64_MAX: what the policy says */
 };
 
+#define STORE_KEY_MAX 255 /* bytes of a key of idempotency */
+
 /* A key of idempotency with the result of the request that used it. */
 struct store_key {
     struct span key;
