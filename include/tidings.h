@@ -69,7 +69,12 @@ TIDINGS_API const char *tidings_version(void);
     X(EREFUSED, -11, "refused: not a loopback address, and neither credentials nor insecure are set")        \
     X(ENOENT, -12, "no such thing")                                                                          \
     X(ESYSTEM, -13, "a system call failed; errno says why")                                                  \
-    X(ECONFIG, -14, "a setting is out of its range")
+    X(ECONFIG, -14, "a setting is out of its range")                                                         \
+    X(EMISMATCH, -15, "the idempotency key was used for something else")                                     \
+    X(EKEYS, -16, "as many idempotency keys are remembered as idempotency_keys allows")                      \
+    X(EBUSY, -17, "too much waits for the store already; nothing was sent")                                  \
+    X(ESTORE, -18, "the event could not be stored, and was not sent")                                        \
+    X(ECLOSED, -19, "the hub is being stopped; nothing was sent")
 
 enum tidings_error {
     TIDINGS_OK = 0,
@@ -331,16 +336,23 @@ struct tidings_message {
     size_t event_len;
     const char *json;
     size_t json_len;
-    uint32_t ttl; /* seconds that it may be held for readers that are behind, at most history_ttl; 0: not for
-                     history, which this version does not replay; TIDINGS_TTL_DEFAULT: history_ttl */
+    uint32_t ttl; /* seconds that it stays in history, at most history_ttl; 0: for those who are there now,
+                     not kept; TIDINGS_TTL_DEFAULT: history_ttl */
+    const char *idempotency_key; /* 1 to 255 bytes of UTF-8 without control characters: a message with the
+                                    same key within idempotency_window is this one again, gets the same
+                                    receipt and is not sent */
+    size_t idempotency_key_len;  /* 0: none */
 };
 
 struct tidings_receipt {
     uint64_t connections;        /* that the event was handed to */
     char id[TIDINGS_ID_MAX + 1]; /* the event's id, NUL-ended */
+    bool repeated;               /* the key was known: this is the first receipt, and nothing was sent */
 };
 
-/* Publishes. receipt may be NULL. 0, or ENAME, ERESERVED, EJSON, ETOOBIG, EINVAL, ENOMEM. Any thread. */
+/* Publishes. receipt may be NULL. 0, or ENAME, ERESERVED, EJSON, ETOOBIG, EINVAL, ENOMEM, EMISMATCH, EKEYS;
+ * with a store it waits until the event is stored, and may also return EBUSY, ESTORE or ECLOSED: not from a
+ * callback then. Any thread. */
 TIDINGS_API int tidings_publish(struct tidings_hub *hub, const struct tidings_message *message,
                                 struct tidings_receipt *receipt);
 

@@ -76,6 +76,9 @@ static bool is_edge(enum conn_state from, enum conn_state to)
         return to != CONN_FREE && to != CONN_HEAD && to != CONN_LINGER;
     case CONN_BODY:
         return to == CONN_HEAD || to == CONN_ENDING || to == CONN_CLOSED;
+    case CONN_WAIT:
+    case CONN_FEED:
+        return to == CONN_HEAD || to == CONN_CLOSED;
     case CONN_STREAM:
         return to == CONN_ENDING || to == CONN_CLOSED;
     case CONN_ENDING:
@@ -99,11 +102,23 @@ static void drop_buffers(struct loop *l, struct conn *c)
 {
     if (!c->io)
         return;
-    l->request_bytes -= c->io->in.cap;
-    buf_finish(&c->io->in);
+    conn_drop_in(l, c);
+    conn_release(l, c);
     buf_finish(&c->io->out);
     free(c->io);
     c->io = NULL;
+}
+
+/* Whoever was to answer it is told when nothing on the stack can point to him. */
+static void drop_waiter(struct loop *l, struct conn *c)
+{
+    struct waiter *w = c->io ? c->io->waiter : NULL;
+    if (!w)
+        return;
+    w->conn = NULL;
+    c->io->waiter = NULL;
+    if (w->gone.run)
+        loop_post(l, &w->gone);
 }
 
 static void leave(struct loop *l, struct conn *c, enum close_cause cause)
@@ -139,6 +154,7 @@ void conn_close(struct loop *l, struct conn *c, enum close_cause cause, bool res
     c->fd = -1;
     event_unref(c->partial);
     c->partial = NULL;
+    drop_waiter(l, c);
     drop_buffers(l, c);
     agents_unref(&l->agents, c->agent);
     c->agent = NULL;
@@ -167,8 +183,83 @@ struct conn_io *conn_buffers(struct loop *l, struct conn *c)
 void conn_trim(struct loop *l, struct conn *c)
 {
     struct conn_io *io = c->io;
-    if (io && io->in.len == 0 && io->out.len == 0 && io->page.len == 0)
+    if (io && io->in.len == 0 && io->out.len == 0 && io->page.len == 0 && !io->waiter)
         drop_buffers(l, c);
+}
+
+/* ---- answers ---- */
+
+static void end_after_answer(struct loop *l, struct conn *c)
+{
+    conn_set_state(c, CONN_ENDING);
+    conn_set_deadline(l, c, l->config.idle_timeout ? l->config.idle_timeout : CONN_LINGER_MS);
+}
+
+void conn_answered(struct loop *l, struct conn *c, bool close)
+{
+    struct conn_io *io = c->io;
+    bool later = io && io->waiter;
+    if (later) {
+        io->waiter->conn = NULL;
+        io->waiter = NULL;
+        conn_set_state(c, CONN_HEAD);
+    }
+    if (close || c->flags & CONN_EOF || (io && io->last)) {
+        end_after_answer(l, c);
+    } else {
+        conn_set_deadline(l, c, l->config.idle_timeout);
+        if (later) /* what came behind the request is taken up when this is flushed */
+            c->flags |= CONN_PAUSED;
+    }
+    if (io && (io->page.len > 0 || io->out.len > CONN_PAUSE_BYTES))
+        c->flags |= CONN_PAUSED;
+    conn_list(l, c);
+}
+
+void conn_wait(struct conn *c, enum conn_state state, struct waiter *w)
+{
+    c->io->waiter = w;
+    w->conn = c;
+    conn_set_state(c, state);
+}
+
+/* ---- request memory ---- */
+
+bool conn_grow_in(struct loop *l, struct conn *c, size_t n)
+{
+    struct buf *in = &c->io->in;
+    size_t before = in->cap;
+    if (l->request_bytes + n > LOOP_REQUEST_MEMORY)
+        return false;
+    in->max = before + (size_t)(LOOP_REQUEST_MEMORY - l->request_bytes); /* doubling stops there too */
+    int rc = buf_reserve(in, n);
+    l->request_bytes += in->cap - before;
+    return rc == 0;
+}
+
+void conn_drop_in(struct loop *l, struct conn *c)
+{
+    if (!c->io || c->io->in.cap == 0)
+        return;
+    l->request_bytes -= c->io->in.cap;
+    buf_finish(&c->io->in);
+}
+
+bool conn_reserve(struct loop *l, struct conn *c, size_t n)
+{
+    if (l->request_bytes + n > LOOP_REQUEST_MEMORY)
+        return false;
+    c->io->reserved += n;
+    l->request_bytes += n;
+    return true;
+}
+
+void conn_release(struct loop *l, struct conn *c)
+{
+    if (!c->io || c->io->reserved == 0)
+        return;
+    l->request_bytes -= c->io->reserved;
+    c->io->reserved = 0;
 }
 
 void conn_list(struct loop *l, struct conn *c)

@@ -6,11 +6,13 @@
  *              accept
  *                 │
  *       ┌──────► HEAD ──────► BODY ──┐        HEAD, BODY   reading a request
- *       │         │  ▲─────────│─────┘        STREAM       an event stream
- *   next request  │            │              ENDING       the last bytes are on their way
- *       └─────────┤            │              LINGER       all sent; the peer may still be talking
- *                 ▼            ▼              CLOSED       unlinked; freed when the loop sleeps
- *              STREAM ─────► ENDING ──► LINGER ──► CLOSED      (from everywhere)
+ *       │        │││ ▲─────────│─────┘        WAIT         read; the answer comes later
+ *       │        ││└─┼► WAIT ──┤              FEED         reading a body, line by line; the answer has begun
+ *       │        │└──┼► FEED ──┤              STREAM       an event stream
+ *   next request │   └─────────┤              ENDING       the last bytes are on their way
+ *       └────────┤             │              LINGER       all sent; the peer may still be talking
+ *                ▼             ▼              CLOSED       unlinked; freed when the loop sleeps
+ *             STREAM ─────► ENDING ──► LINGER ──► CLOSED      (from everywhere)
  *
  * Closing has two phases: conn_close() unlinks and closes the socket now, the memory goes at the end of the
  * turn, when nothing on the stack can still point to it.
@@ -25,7 +27,17 @@
 
 #include <stddef.h>
 
-enum conn_state { CONN_FREE, CONN_HEAD, CONN_BODY, CONN_STREAM, CONN_ENDING, CONN_LINGER, CONN_CLOSED };
+enum conn_state {
+    CONN_FREE,
+    CONN_HEAD,
+    CONN_BODY,
+    CONN_WAIT,
+    CONN_FEED,
+    CONN_STREAM,
+    CONN_ENDING,
+    CONN_LINGER,
+    CONN_CLOSED
+};
 
 /* Why a stream ended: enumerator, counter of stats.h, text for logs. */
 #define CLOSE_CAUSE_MAP(X)                                                                                   \
@@ -48,7 +60,21 @@ enum close_cause {
 /* Ceiling of what waits to be sent besides events and pages, answers of pipelined requests together. */
 #define CONN_OUT_MAX (8u << 20)
 
+#define CONN_PAUSE_BYTES (64 * 1024) /* of answers not sent: what else the connection asks waits */
+#define CONN_LINGER_MS   2000
+
 const char *close_cause_text(enum close_cause cause);
+
+/* Who answers a connection that waits (WAIT), or that is answered while its body arrives (FEED). The memory
+ * of the floor above. */
+struct exchange;
+struct waiter {
+    struct conn *conn; /* NULL: it is answered, or closed */
+    /* WAIT: the deadline has passed: answer, or set another. */
+    void (*overdue)(struct waiter *w, struct exchange *x);
+    /* Posted when the connection was closed before its answer was complete; run may be NULL. */
+    struct completion gone;
+};
 
 /* What a connection only has while it needs it. */
 struct conn_io {
@@ -57,9 +83,13 @@ struct conn_io {
     struct span page; /* sent after out; static memory of the embedder */
     size_t seen;      /* of `in`: parsed without finding the end of the head */
     size_t head_len;  /* BODY: of `in` */
-    size_t body_len;  /* BODY, chunked: decoded so far */
-    uint64_t need;    /* BODY: length of `in` when the request is complete; UINT64_MAX when chunked */
+    size_t body_len;  /* BODY, chunked: decoded so far. FEED: decoded and not handled yet */
+    uint64_t need;    /* BODY: length of `in` when the request is complete; FEED: bytes of the body that have
+                         not come yet; UINT64_MAX when chunked */
     struct h1_chunked chunked;
+    struct waiter *waiter; /* WAIT, FEED */
+    size_t reserved;       /* of loop->request_bytes, until what is in `out` is sent */
+    bool last;             /* nothing is read behind the request that is being answered */
 };
 
 struct conn {
@@ -130,6 +160,24 @@ struct conn_io *conn_buffers(struct loop *l, struct conn *c);
 
 /* Gives back buffers that hold nothing. */
 void conn_trim(struct loop *l, struct conn *c);
+
+/* The answer is in the buffer. close: the connection ends after it; otherwise it goes on with the next
+ * request. */
+void conn_answered(struct loop *l, struct conn *c, bool close);
+
+/* The state is WAIT or FEED now, and w is told what becomes of it. The connection has buffers. */
+void conn_wait(struct conn *c, enum conn_state state, struct waiter *w);
+
+/* Room for n more bytes of requests. False: the memory for them is used up. The connection has buffers. */
+bool conn_grow_in(struct loop *l, struct conn *c, size_t n);
+
+/* Gives back the bytes of requests that were not handled. */
+void conn_drop_in(struct loop *l, struct conn *c);
+
+/* Counts n bytes of a large answer with the memory of requests, until it is sent. False: it is used up. The
+ * connection has buffers. */
+bool conn_reserve(struct loop *l, struct conn *c, size_t n);
+void conn_release(struct loop *l, struct conn *c);
 
 /* Something waits to be sent, or to be freed: looked at before the loop sleeps. */
 void conn_list(struct loop *l, struct conn *c);

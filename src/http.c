@@ -11,8 +11,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#define DETAIL_MAX 512
-
 /* ---- answers ---- */
 
 static void count_answer(struct loop *l, int status)
@@ -24,16 +22,11 @@ static void count_answer(struct loop *l, int status)
     stats_add(counter, 1);
 }
 
-static bool closes(const struct request *r)
-{
-    return !r->head || !r->head->keep_alive;
-}
-
 static void put_connection(struct buf *out, const struct request *r)
 {
-    if (closes(r))
+    if (!r->keep_alive)
         h1_put_field(out, "Connection", SPAN("close"));
-    else if (r->head->minor == 0)
+    else if (r->raw)
         h1_put_field(out, "Connection", SPAN("keep-alive"));
 }
 
@@ -76,7 +69,7 @@ static void answered(struct request *r, struct conn_io *io, int status)
         return;
     }
     count_answer(r->loop, status);
-    worker_answered(r->x, closes(r));
+    worker_answered(r->x, !r->keep_alive);
 }
 
 void http_reply(struct request *r, int status, struct span type, struct span body, const char *extra)
@@ -103,36 +96,30 @@ void http_reply_json(struct request *r, int status, const struct buf *json)
         http_reply(r, status, TYPE_JSON, (struct span){json->data, json->len}, "Cache-Control: no-store\r\n");
 }
 
-static void put_problem(struct buf *out, int status, const char *code, const char *detail)
-{
-    buf_puts(out, "{\"ok\":false,\"type\":\"about:blank\",\"title\":");
-    json_put_string(out, span_of(h1_reason(status)));
-    json_put_member_u64(out, "status", (uint64_t)status);
-    json_put_member(out, "detail", span_of(detail));
-    json_put_member(out, "code", span_of(code));
-    buf_putc(out, '}');
-}
-
-static void reply_problem(struct request *r, int status, const char *code, const char *detail,
-                          const char *extra)
+static void reply_problem(struct request *r, const struct problem *p, const char *extra)
 {
     struct buf body;
     buf_init(&body, 8192);
-    put_problem(&body, status, code, detail);
-    http_reply(r, status, SPAN("application/problem+json"), (struct span){body.data, body.len}, extra);
+    problem_put(&body, p);
+    http_reply(r, p->status, SPAN("application/problem+json"), (struct span){body.data, body.len}, extra);
     buf_finish(&body);
+}
+
+void http_refuse(struct request *r, const struct problem *p)
+{
+    reply_problem(r, p,
+                  p->status == 503 ? "Cache-Control: no-store\r\nRetry-After: 1\r\n"
+                                   : "Cache-Control: no-store\r\n");
 }
 
 void http_problem(struct request *r, int status, const char *code, const char *format, ...)
 {
-    char detail[DETAIL_MAX];
+    struct problem p = {.status = status, .code = code};
     va_list args;
     va_start(args, format);
-    vsnprintf(detail, sizeof(detail), format, args);
+    vsnprintf(p.detail, sizeof(p.detail), format, args);
     va_end(args);
-    reply_problem(r, status, code, detail,
-                  status == 503 ? "Cache-Control: no-store\r\nRetry-After: 1\r\n"
-                                : "Cache-Control: no-store\r\n");
+    http_refuse(r, &p);
 }
 
 /* ---- overload ---- */
@@ -164,12 +151,15 @@ void http_overloaded(struct request *r, int status, const char *reason, const ch
         return;
     }
     char extra[80];
+    struct problem p;
+    problem_set(&p, status, reason, "%s", detail);
     snprintf(extra, sizeof(extra), "Cache-Control: no-store\r\nRetry-After: %u\r\n", (retry_ms + 999) / 1000);
-    reply_problem(r, status, reason, detail, extra);
+    reply_problem(r, &p, extra);
 }
 
 void http_on_shed(void *user, struct loop *l, bool asks_stream, struct buf *out)
 {
+    static const struct problem none_left = {503, "descriptors", "the hub has no descriptor left"};
     struct service *s = user;
     struct buf body;
     uint32_t retry_ms = overload_retry(l);
@@ -177,7 +167,7 @@ void http_on_shed(void *user, struct loop *l, bool asks_stream, struct buf *out)
     if (asks_stream)
         put_overloaded(&body, "descriptors", retry_ms);
     else
-        put_problem(&body, 503, "descriptors", "the hub has no descriptor left");
+        problem_put(&body, &none_left);
     h1_put_status(out, asks_stream ? 200 : 503, (int64_t)(clock_wall(s->clock) / 1000));
     h1_put_field(out, "Content-Type", asks_stream ? TYPE_SSE : SPAN("application/problem+json"));
     put_length(out, body.len);
@@ -203,6 +193,25 @@ bool http_begin_stream(struct request *r, struct buf *out)
     buf_puts(out, "\r\n");
     count_answer(r->loop, 200);
     return !out->failed;
+}
+
+bool http_begin_body(struct request *r, struct span type)
+{
+    struct conn_io *io = conn_buffers(r->loop, r->x->conn);
+    if (!io)
+        return false;
+    h1_put_status(&io->out, 200, (int64_t)(clock_wall(r->service->clock) / 1000));
+    h1_put_field(&io->out, "Content-Type", type);
+    buf_puts(&io->out,
+             "Cache-Control: no-store\r\nX-Accel-Buffering: no\r\nX-Content-Type-Options: nosniff\r\n");
+    if (r->raw)
+        r->keep_alive = false; /* the end of the connection is the end of the body */
+    else
+        buf_puts(&io->out, "Transfer-Encoding: chunked\r\n");
+    put_connection(&io->out, r);
+    buf_puts(&io->out, "\r\n");
+    count_answer(r->loop, 200);
+    return !io->out.failed;
 }
 
 /* ---- queries ---- */
@@ -311,12 +320,14 @@ static void allow(struct buf *out, const char *method)
 
 void http_method_not_allowed(struct request *r, const char *allowed)
 {
+    static const struct problem refused = {405, "method_not_allowed",
+                                           "this path does not take this method; see Allow"};
     char extra[160];
     snprintf(extra, sizeof(extra), "Cache-Control: no-store\r\nAllow: %s, OPTIONS\r\n", allowed);
     if (span_eq(r->head->method, SPAN("OPTIONS")))
         http_reply(r, 204, (struct span){0}, (struct span){0}, extra);
     else
-        reply_problem(r, 405, "method_not_allowed", "this path does not take this method; see Allow", extra);
+        reply_problem(r, &refused, extra);
 }
 
 /* The route of the request; NULL when it was answered already. */
@@ -350,18 +361,43 @@ static struct request request_of(void *user, struct exchange *x)
                             .x = x,
                             .head = x->head,
                             .body = x->body,
-                            .is_head = x->head && span_eq(x->head->method, SPAN("HEAD"))};
+                            .is_head = x->head && span_eq(x->head->method, SPAN("HEAD")),
+                            .keep_alive = x->head && x->head->keep_alive,
+                            .raw = x->head && x->head->minor == 0};
 }
 
-static bool takes_body(struct request *r, const struct route *route)
+struct request http_keep(const struct request *r)
+{
+    struct request kept = *r;
+    kept.x = NULL;
+    kept.head = NULL;
+    kept.body = kept.param = (struct span){0};
+    return kept;
+}
+
+bool http_has_lines(const struct request *r)
+{
+    return h1_is_type(r->head->known[H1_CONTENT_TYPE], SPAN("application/x-ndjson"));
+}
+
+static bool is_wrong_type(const struct request *r, enum body_kind body)
+{
+    if (body == BODY_ANY || h1_is_type(r->head->known[H1_CONTENT_TYPE], SPAN("application/json")))
+        return false;
+    return body == BODY_JSON || !http_has_lines(r);
+}
+
+static bool takes_body(struct request *r, enum body_kind body)
 {
     uint32_t max = r->loop->config.max_body;
     const struct h1_head *head = r->head;
-    if (route && route->json && !h1_is_type(head->known[H1_CONTENT_TYPE], SPAN("application/json")))
-        http_problem(r, 415, "unsupported_media_type", "Content-Type: application/json is required");
-    else if (route && route->json && !head->chunked && !h1_field(head, SPAN("content-length")).p)
+    bool lines = body == BODY_LINES && http_has_lines(r); /* each line of them is measured */
+    if (is_wrong_type(r, body))
+        http_problem(r, 415, "unsupported_media_type", "Content-Type: application/json%s is required",
+                     body == BODY_LINES ? " or application/x-ndjson" : "");
+    else if (body != BODY_ANY && !head->chunked && !h1_field(head, SPAN("content-length")).p)
         http_problem(r, 411, "length_required", "Content-Length or Transfer-Encoding: chunked is required");
-    else if (max && head->content_length > max)
+    else if (max && head->content_length > max && !lines)
         http_problem(r, 413, "body_too_large", "the body is larger than --max-body (%u bytes)", max);
     else
         return true;
@@ -390,9 +426,10 @@ bool http_on_head(void *user, struct exchange *x)
         return false;
     }
     const struct route *route = find_route(&r);
-    if (x->answered || !takes_body(&r, route))
+    enum body_kind body = route ? route->body : BODY_ANY;
+    if (x->answered || !takes_body(&r, body))
         return false;
-    if (x->head->has_body)
+    if (x->head->has_body && !(body == BODY_LINES && http_has_lines(&r)))
         return true;
     handle(&r, route);
     return false;

@@ -7,6 +7,7 @@
 #ifndef HTTP_H
 #define HTTP_H
 
+#include "problem.h"
 #include "service.h"
 
 /* Who may use a route. Until credentials exist every right is granted to whoever can reach the hub. */
@@ -20,13 +21,23 @@ struct request {
     struct span body;
     struct span param; /* of the path, where the pattern has `{}`; still percent-encoded */
     bool is_head;      /* HEAD: the answer has no body */
+    bool keep_alive;   /* the connection may go on after the answer */
+    bool raw;          /* HTTP/1.0: no chunks */
+};
+
+/* What a route takes for a body. */
+enum body_kind {
+    BODY_ANY,
+    BODY_JSON, /* application/json */
+    BODY_LINES /* application/json, or application/x-ndjson: then the handler is called without a body, and
+                  takes it as it arrives (feed_begin()) */
 };
 
 struct route {
     const char *method;
     const char *pattern; /* "/a/b", or with one `{}` as its last segment */
     enum right right;
-    bool json; /* the body must be application/json */
+    enum body_kind body;
     void (*handle)(struct request *r);
 };
 
@@ -50,6 +61,19 @@ void http_reply_static(struct request *r, int status, struct span type, struct s
 void http_problem(struct request *r, int status, const char *code, const char *detail, ...)
     __attribute__((format(printf, 4, 5)));
 
+/* The same for a problem that is there already. */
+void http_refuse(struct request *r, const struct problem *p);
+
+/* A copy that outlives the bytes of the request, for an answer that comes later: give it an exchange then. */
+struct request http_keep(const struct request *r);
+
+/* Is the body application/x-ndjson, for a route of BODY_LINES? */
+bool http_has_lines(const struct request *r);
+
+/* Writes the head of an answer whose body is written bit by bit: in chunks, or until the connection ends.
+ * False when memory is short. */
+bool http_begin_body(struct request *r, struct span type);
+
 /* 405, or for OPTIONS 204, with Allow. allowed: "GET, HEAD". */
 void http_method_not_allowed(struct request *r, const char *allowed);
 
@@ -67,7 +91,8 @@ ssize_t http_query(const struct request *r, const char *name, char *out, size_t 
 /* The same as a whole number from 0 to max; absent: fallback. False: answered with a problem. */
 bool http_query_number(struct request *r, const char *name, uint64_t max, uint64_t fallback, uint64_t *out);
 
-#define TYPE_JSON SPAN("application/json; charset=utf-8")
-#define TYPE_SSE  SPAN("text/event-stream; charset=utf-8")
+#define TYPE_JSON  SPAN("application/json; charset=utf-8")
+#define TYPE_LINES SPAN("application/x-ndjson; charset=utf-8")
+#define TYPE_SSE   SPAN("text/event-stream; charset=utf-8")
 
 #endif

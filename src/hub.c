@@ -8,6 +8,7 @@
 
 #include "acceptor.h"
 #include "admin.h"
+#include "batch.h"
 #include "epoll.h"
 #include "listener.h"
 #include "lists.h"
@@ -61,19 +62,20 @@ struct host_list {
 };
 
 static const struct route routes[] = {
-    {"GET", "/api/sse/subscribe/{}", RIGHT_SUBSCRIBE, false, subscribe_handle},
-    {"POST", "/api/sse/notify", RIGHT_PUBLISH, true, notify_handle},
-    {"GET", "/api/sse/metrics", RIGHT_ADMIN, false, lists_metrics},
-    {"GET", "/api/sse/clients", RIGHT_ADMIN, false, lists_clients},
-    {"GET", "/api/sse/clients/{}", RIGHT_ADMIN, false, lists_client},
-    {"DELETE", "/api/sse/clients/{}", RIGHT_ADMIN, false, lists_kick_client},
-    {"DELETE", "/api/sse/connections/{}", RIGHT_ADMIN, false, lists_kick_connection},
-    {"GET", "/api/sse/admin/stream", RIGHT_ADMIN, false, admin_stream},
-    {"GET", "/metrics", RIGHT_ADMIN, false, metrics_prometheus},
-    {"GET", "/healthz", RIGHT_OPEN, false, metrics_health},
-    {"GET", "/readyz", RIGHT_OPEN, false, metrics_ready},
-    {"GET", "/openapi.json", RIGHT_OPEN, false, pages_openapi},
-    {NULL, NULL, RIGHT_OPEN, false, NULL},
+    {"GET", "/api/sse/subscribe/{}", RIGHT_SUBSCRIBE, BODY_ANY, subscribe_handle},
+    {"POST", "/api/sse/notify", RIGHT_PUBLISH, BODY_JSON, notify_handle},
+    {"POST", "/api/sse/notify/batch", RIGHT_PUBLISH, BODY_LINES, batch_handle},
+    {"GET", "/api/sse/metrics", RIGHT_ADMIN, BODY_ANY, lists_metrics},
+    {"GET", "/api/sse/clients", RIGHT_ADMIN, BODY_ANY, lists_clients},
+    {"GET", "/api/sse/clients/{}", RIGHT_ADMIN, BODY_ANY, lists_client},
+    {"DELETE", "/api/sse/clients/{}", RIGHT_ADMIN, BODY_ANY, lists_kick_client},
+    {"DELETE", "/api/sse/connections/{}", RIGHT_ADMIN, BODY_ANY, lists_kick_connection},
+    {"GET", "/api/sse/admin/stream", RIGHT_ADMIN, BODY_ANY, admin_stream},
+    {"GET", "/metrics", RIGHT_ADMIN, BODY_ANY, metrics_prometheus},
+    {"GET", "/healthz", RIGHT_OPEN, BODY_ANY, metrics_health},
+    {"GET", "/readyz", RIGHT_OPEN, BODY_ANY, metrics_ready},
+    {"GET", "/openapi.json", RIGHT_OPEN, BODY_ANY, pages_openapi},
+    {NULL, NULL, RIGHT_OPEN, BODY_ANY, NULL},
 };
 
 /* ---- small public things ---- */
@@ -585,9 +587,10 @@ int tidings_publish(struct tidings_hub *hub, const struct tidings_message *messa
     struct tidings_receipt unused;
     struct json_error error;
     if ((message->json_len > 0 && !message->json) || (message->event_len > 0 && !message->event) ||
-        (message->to_len > 0 && !message->to && message->target != TIDINGS_TO_ALL))
+        (message->to_len > 0 && !message->to && message->target != TIDINGS_TO_ALL) ||
+        (message->idempotency_key_len > 0 && !message->idempotency_key))
         return TIDINGS_EINVAL;
-    return publish_message(&hub->service, message, REGISTRY_NO_LOOP, receipt ? receipt : &unused, &error);
+    return publish_message(&hub->service, message, receipt ? receipt : &unused, &error);
 }
 
 static int send_simple(struct tidings_hub *hub, enum tidings_target target, const char *to, const char *event,

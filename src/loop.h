@@ -26,11 +26,19 @@ struct exchange;
 struct h1_error;
 enum close_cause;
 
+/* Word from another thread that something is finished. The memory of whoever posts it, until it is run. */
+struct completion {
+    struct completion *next;
+    void (*run)(struct completion *c, struct loop *l); /* on the loop's thread; may free it */
+};
+
 /* What the floor above is asked, given at construction. All run on the loop's thread. */
 struct loop_handler {
-    /* The head is complete. Answer at once, or return true to be called again with the whole body. */
+    /* The head is complete. Answer at once, or take the body as it arrives (feed_begin()); or return true to
+     * be called again with the whole body. */
     bool (*on_head)(void *user, struct exchange *x);
-    /* The request is complete. It must be answered, or become a stream, before this returns. */
+    /* The request is complete. It must be answered, become a stream, or wait (worker_wait()) before this
+     * returns. */
     void (*on_request)(void *user, struct exchange *x);
     /* Not HTTP, too large or too slow: answer it. x->head may be NULL. */
     void (*on_bad)(void *user, struct exchange *x, const struct h1_error *error);
@@ -77,7 +85,7 @@ struct loop {
     uint32_t listed; /* first connection of the list that is looked at before sleeping; SLAB_NONE: empty */
     uint32_t sweep;  /* where the sweep over deadlines goes on */
     unsigned requests_since_news;
-    _Atomic uint64_t request_bytes; /* held in request buffers of all connections */
+    _Atomic uint64_t request_bytes; /* held for requests of all connections, and for large answers */
 
     struct news news;
     bool news_all; /* broadcasts wait for their walk */
@@ -89,6 +97,8 @@ struct loop {
     bool accepting;         /* listeners are watched */
 
     atomic_uint streams; /* streams of which something may still have to be sent */
+
+    _Atomic(struct completion *) posted; /* the last one first; pushed by any thread, taken by the loop */
 
     atomic_bool sleeping;                       /* set before wait: others wake it only then */
     atomic_uint drain_ms;                       /* set once by whoever begins the drain */
@@ -110,5 +120,17 @@ void loop_update_time(struct loop *l);
 
 /* Any thread: makes the loop look at its news soon. */
 void loop_wake(struct loop *l);
+
+/* Any thread: c->run is called on the loop's thread, in the order of posting. Also after the loop has ended:
+ * then by loop_finish(), so that nothing is lost; nobody may post after that. */
+void loop_post(struct loop *l, struct completion *c);
+
+static inline bool loop_is_posted(struct loop *l)
+{
+    return atomic_load_explicit(&l->posted, memory_order_seq_cst) != NULL;
+}
+
+/* Runs what was posted, in order; what is posted meanwhile is left for the next call. */
+void loop_run_posted(struct loop *l);
 
 #endif

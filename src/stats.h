@@ -13,6 +13,10 @@
 #define STATS_MAP(X)                                                                                         \
     X(accepted, "tidings_accepted_total", "", "Network connections accepted.")                               \
     X(requests, "tidings_http_requests_total", "", "Requests with a complete head.")                         \
+    X(batches, "tidings_batches_total", "", "Batches of messages that publishers sent.")                     \
+    X(items, "tidings_batch_items_total", "", "Messages in them.")                                           \
+    X(repeated, "tidings_idempotent_replays_total", "",                                                      \
+      "Messages that were recognised as repeats, and not sent again.")                                       \
     X(responses_2xx, "tidings_http_responses_total", "class=\"2xx\"", "Answers by class of status.")         \
     X(responses_4xx, "tidings_http_responses_total", "class=\"4xx\"", "")                                    \
     X(responses_5xx, "tidings_http_responses_total", "class=\"5xx\"", "")                                    \

@@ -2,7 +2,8 @@
  *
  * worker - see worker.h. A turn:
  *
- *     wait ──► events: accept, read, parse, ask the handler      (answers collect in buffers)
+ *     wait ──► posted: answers that have come from other threads
+ *          ──► events: accept, read, parse, ask the handler      (answers collect in buffers)
  *          ──► news: mark readers, send broadcasts
  *          ──► list: flush whatever has something to say, once; free what was closed
  *          ──► every 100 ms: a slice of all deadlines
@@ -13,6 +14,7 @@
 #include "worker.h"
 
 #include "acceptor.h"
+#include "feed.h"
 
 #include <errno.h>
 #include <string.h>
@@ -20,37 +22,34 @@
 #define EVENTS_MAX   256
 #define TICK_MS      100
 #define IDLE_WAIT_MS 1000
-#define LINGER_MS    2000
 #define SWEEP_MIN    (2 * SLAB_CHUNK)
 #define REQUESTS_MAX 64 /* of one connection in a row, so that others get their turn */
 #define NEWS_MAX                                                                                             \
     128 /* requests after which readers are served before more is read: what is published must               \
            not run away from readers who are not slow */
-#define PAUSE_BYTES  (64 * 1024) /* of answers not sent: further requests wait */
 #define READ_STEP    (16 * 1024)
 #define GEN_LISTENER 0
 
 /* ---- answering ---- */
 
-static void end_after_answer(struct loop *l, struct conn *c)
-{
-    conn_set_state(c, CONN_ENDING);
-    conn_set_deadline(l, c, l->config.idle_timeout ? l->config.idle_timeout : LINGER_MS);
-}
-
 void worker_answered(struct exchange *x, bool close)
 {
-    struct loop *l = x->loop;
-    struct conn *c = x->conn;
     x->answered = true;
-    if (close || c->flags & CONN_EOF) {
-        end_after_answer(l, c);
-    } else {
-        conn_set_deadline(l, c, l->config.idle_timeout);
-    }
-    if (c->io && (c->io->page.len > 0 || c->io->out.len > PAUSE_BYTES))
-        c->flags |= CONN_PAUSED;
-    conn_list(l, c);
+    conn_answered(x->loop, x->conn, close);
+}
+
+void worker_wait(struct exchange *x, struct waiter *w)
+{
+    conn_wait(x->conn, CONN_WAIT, w);
+    conn_set_deadline(x->loop, x->conn, x->loop->config.publish_timeout);
+}
+
+/* Has the handler left something that will go on by itself? */
+static bool is_settled(const struct exchange *x)
+{
+    enum conn_state state = (enum conn_state)x->conn->state;
+    return x->answered || state == CONN_STREAM || state == CONN_WAIT || state == CONN_FEED ||
+           state == CONN_CLOSED;
 }
 
 static void refuse(struct loop *l, struct conn *c, const struct h1_head *head, const struct h1_error *error)
@@ -64,38 +63,24 @@ static void refuse(struct loop *l, struct conn *c, const struct h1_head *head, c
 
 /* ---- request memory ---- */
 
-static void drop_input(struct loop *l, struct conn *c)
-{
-    if (!c->io)
-        return;
-    l->request_bytes -= c->io->in.cap;
-    buf_finish(&c->io->in);
-}
-
-static bool grow_in(struct loop *l, struct conn_io *io, size_t n)
-{
-    size_t before = io->in.cap;
-    if (l->request_bytes + n > LOOP_REQUEST_MEMORY)
-        return false;
-    io->in.max = before + (size_t)(LOOP_REQUEST_MEMORY - l->request_bytes); /* doubling stops there too */
-    int rc = buf_reserve(&io->in, n);
-    l->request_bytes += io->in.cap - before;
-    return rc == 0;
-}
-
 static void no_room(struct loop *l, struct conn *c)
 {
     static const struct h1_error full = {
         .status = 503, .code = "request_memory", .detail = "the memory for incomplete requests is used up"};
     stats_add(&l->stats.refused_memory, 1);
-    refuse(l, c, NULL, &full);
+    if (c->state == CONN_WAIT)
+        c->io->last = true; /* what is behind the request is lost, its answer is not */
+    else if (c->state == CONN_FEED)
+        feed_break(l, c, &full);
+    else
+        refuse(l, c, NULL, &full);
 }
 
 /* Keeps bytes that are not in the connection's buffer yet. */
 static bool stash(struct loop *l, struct conn *c, const char *p, size_t n)
 {
     struct conn_io *io = conn_buffers(l, c);
-    if (!io || !grow_in(l, io, n)) {
+    if (!io || !conn_grow_in(l, c, n)) {
         no_room(l, c);
         return false;
     }
@@ -110,7 +95,7 @@ static void dispatch(struct exchange *x)
 {
     struct loop *l = x->loop;
     l->handler->on_request(l->user, x);
-    if (!x->answered && x->conn->state != CONN_STREAM && x->conn->state != CONN_CLOSED)
+    if (!is_settled(x))
         conn_close(l, x->conn, CLOSE_ERROR, true);
 }
 
@@ -196,8 +181,22 @@ static size_t skip_body(struct loop *l, struct conn *c, const struct h1_head *he
     if (!head->chunked && head->content_length <= available)
         return (size_t)head->content_length;
     if (c->state == CONN_HEAD)
-        end_after_answer(l, c);
+        conn_answered(l, c, true);
     return available;
+}
+
+/* The n bytes at p are what `in` holds now. They lie `used` and `skip` bytes behind the start of what is
+ * being taken, which may be `in` itself. */
+static bool keep(struct loop *l, struct conn *c, const char *p, size_t n, size_t *used, size_t skip)
+{
+    size_t before = *used + skip;
+    if (c->io && c->io->in.len > 0 && c->io->in.data == p - before) {
+        buf_consume(&c->io->in, before);
+        *used = 0;
+        return true;
+    }
+    *used = before + n;
+    return n == 0 || stash(l, c, p, n);
 }
 
 enum take { TAKE_NEXT, TAKE_MORE, TAKE_BODY, TAKE_STOP };
@@ -222,20 +221,16 @@ static enum take take_request(struct loop *l, struct conn *c, const char *p, siz
     struct exchange x = {.loop = l, .conn = c, .head = &head};
     size_t available = n - (size_t)len;
     if (!l->handler->on_head(l->user, &x)) {
-        if (!x.answered && c->state != CONN_STREAM && c->state != CONN_CLOSED)
+        if (!is_settled(&x))
             conn_close(l, c, CLOSE_ERROR, true);
+        if (c->state == CONN_FEED)
+            return keep(l, c, p + len, available, used, (size_t)len) ? TAKE_BODY : TAKE_STOP;
         *used += (size_t)len + skip_body(l, c, &head, available);
         return TAKE_NEXT;
     }
     if (head.has_body && (head.chunked || head.content_length > available)) {
-        if (!c->io || c->io->in.data != p - *used) {
-            if (!stash(l, c, p, n))
-                return TAKE_STOP;
-            *used += n;
-        } else {
-            buf_consume(&c->io->in, *used);
-            *used = 0;
-        }
+        if (!keep(l, c, p, n, used, 0))
+            return TAKE_STOP;
         enter_body(l, c, &head, (size_t)len);
         return TAKE_BODY;
     }
@@ -296,6 +291,8 @@ static void take_more(struct loop *l, struct conn *c)
     do {
         if (c->state == CONN_BODY && !continue_body(l, c))
             return;
+        if (c->state == CONN_FEED)
+            feed_go_on(l, c); /* the next request behind it comes from the list */
     } while (c->state == CONN_HEAD && take_kept(l, c) == TAKE_BODY);
 }
 
@@ -314,7 +311,8 @@ static void take_fresh(struct loop *l, struct conn *c, const char *p, size_t n)
         take_more(l, c);
         return;
     }
-    if (used >= n || c->state != CONN_HEAD || !stash(l, c, p + used, n - used))
+    bool waits = c->state == CONN_HEAD || c->state == CONN_WAIT;
+    if (used >= n || !waits || !stash(l, c, p + used, n - used))
         return;
     c->io->seen = took == TAKE_MORE ? n - used : 0;
     if (took == TAKE_MORE)
@@ -331,7 +329,7 @@ static void end_of_input(struct loop *l, struct conn *c)
     }
     if (c->state != CONN_ENDING) {
         conn_set_state(c, CONN_ENDING);
-        conn_set_deadline(l, c, LINGER_MS);
+        conn_set_deadline(l, c, CONN_LINGER_MS);
     }
     conn_watch(l, c, IO_WRITE);
 }
@@ -358,7 +356,7 @@ static void after_input(struct loop *l, struct conn *c)
 {
     if (c->state != CONN_STREAM)
         return;
-    drop_input(l, c);
+    conn_drop_in(l, c);
     deliver_flush(l, c);
 }
 
@@ -369,7 +367,7 @@ static void read_request(struct loop *l, struct conn *c)
     size_t room = LOOP_READ_BUFFER;
     if (io) {
         room = READ_STEP;
-        if (!grow_in(l, io, room)) {
+        if (!conn_grow_in(l, c, room)) {
             no_room(l, c);
             return;
         }
@@ -403,11 +401,12 @@ static void linger(struct loop *l, struct conn *c)
     /* RFC 9112 section 9.6: closing while the peer still sends would reset the connection and may destroy the
      * answer on its way. */
     l->io->ops->shutdown(l->io, c->fd);
-    drop_input(l, c); /* of a refused request: others need the room */
+    conn_drop_in(l, c); /* of a refused request: others need the room */
     conn_trim(l, c);
     conn_set_state(c, CONN_LINGER);
     conn_end_streaming(l, c); /* all of it is sent: nobody has to wait for the peer */
-    conn_set_deadline(l, c, LINGER_MS);
+    conn_set_deadline(l, c, CONN_LINGER_MS);
+    c->flags &= (uint8_t)~CONN_PAUSED;
     conn_watch(l, c, IO_READ | IO_HANGUP);
 }
 
@@ -423,15 +422,28 @@ static void flush(struct loop *l, struct conn *c)
 {
     if (c->sub.marks & SUB_KICK && c->state == CONN_STREAM)
         deliver_end(l, c, CLOSE_KICK);
+    if (c->state == CONN_FEED)
+        feed_seal(c);
     if (deliver_flush(l, c) != DELIVER_DONE) {
         if (c->flags & CONN_PAUSED && c->state != CONN_CLOSED)
             conn_watch(l, c, IO_WRITE);
         return;
     }
+    if (c->state != CONN_WAIT)
+        conn_release(l, c); /* what it was answered is sent */
     if (c->state == CONN_ENDING)
         linger(l, c);
+    else if (c->state == CONN_FEED)
+        feed_go_on(l, c);
     else if (c->flags & CONN_PAUSED)
         resume_requests(l, c);
+}
+
+static void serve_readers(struct loop *l)
+{
+    l->requests_since_news = 0;
+    deliver_news(l);
+    deliver_turn_end(l);
 }
 
 /* Whoever is listed while this runs is looked at in the next turn. */
@@ -447,10 +459,21 @@ static void flush_list(struct loop *l)
             conn_free(l, c);
         else
             flush(l, c);
+        if (l->requests_since_news >= NEWS_MAX)
+            serve_readers(l);
     }
 }
 
 /* ---- deadlines ---- */
+
+static void overdue(struct loop *l, struct conn *c)
+{
+    struct exchange x = {.loop = l, .conn = c};
+    struct waiter *w = c->io->waiter;
+    w->overdue(w, &x);
+    if (!x.answered && c->state == CONN_WAIT && conn_due(l, c))
+        conn_close(l, c, CLOSE_ERROR, true);
+}
 
 static void on_deadline(struct loop *l, struct conn *c)
 {
@@ -467,6 +490,12 @@ static void on_deadline(struct loop *l, struct conn *c)
         break;
     case CONN_BODY:
         refuse(l, c, NULL, &slow_body);
+        break;
+    case CONN_WAIT:
+        overdue(l, c);
+        break;
+    case CONN_FEED:
+        feed_overdue(l, c);
         break;
     case CONN_STREAM:
         deliver_end(l, c, l->draining ? CLOSE_DRAIN : CLOSE_AGE);
@@ -515,6 +544,8 @@ static void begin_drain(struct loop *l, uint32_t ms)
         struct conn *c = slab_get(&l->conns, i);
         if (c && c->state == CONN_STREAM)
             conn_set_deadline(l, c, 1 + rng_below(&l->rng, ms - ms / 4));
+        else if (c && c->state == CONN_FEED)
+            conn_list(l, c); /* ends at the end of a line */
     }
 }
 
@@ -532,6 +563,16 @@ static void take_orders(struct loop *l)
 
 /* ---- the turn ---- */
 
+static void read_some(struct loop *l, struct conn *c)
+{
+    if (c->state == CONN_HEAD || c->state == CONN_BODY)
+        read_request(l, c);
+    else if (c->state == CONN_FEED)
+        feed_read(l, c);
+    else
+        discard_input(l, c);
+}
+
 static void handle(struct loop *l, const struct io_event *e)
 {
     uint32_t slot = (uint32_t)e->tag, gen = (uint32_t)(e->tag >> 32);
@@ -542,34 +583,31 @@ static void handle(struct loop *l, const struct io_event *e)
     struct conn *c = slab_get(&l->conns, slot);
     if (!c || c->sub.gen != gen || c->state == CONN_CLOSED)
         return;
+    bool unwatched = c->interest == 0;
     if (e->ready & IO_WRITE)
         flush(l, c);
-    /* Paused: what the peer has sent stays in the kernel; a broken connection shows when it is flushed. */
-    if (!(e->ready & (IO_READ | IO_HANGUP)) || c->state == CONN_CLOSED || c->flags & CONN_PAUSED)
+    if (!(e->ready & (IO_READ | IO_HANGUP)) || c->state == CONN_CLOSED)
         return;
-    if (c->state == CONN_HEAD || c->state == CONN_BODY)
-        read_request(l, c);
-    else
-        discard_input(l, c);
+    if (unwatched) /* then only breakage is reported */
+        conn_close(l, c, CLOSE_RESET, true);
+    else if (c->state == CONN_WAIT) /* until it is answered nothing is read, nor the end of the peer's side */
+        conn_watch(l, c, c->interest & IO_WRITE);
+    else if (!(c->flags & CONN_PAUSED))
+        read_some(l, c);
+    /* Paused: what the peer has sent stays in the kernel; a broken connection shows when it is flushed. */
 }
 
 static int time_to_wait(struct loop *l, int max_wait_ms)
 {
     if (atomic_load_explicit(&l->drain_ms, memory_order_relaxed) > 0 && !l->draining)
         return 0;
-    if (l->listed != SLAB_NONE || registry_has_news(l->registry, l->index) || atomic_load(&l->new_config))
+    if (l->listed != SLAB_NONE || loop_is_posted(l) || registry_has_news(l->registry, l->index) ||
+        atomic_load(&l->new_config))
         return 0;
     int wait = IDLE_WAIT_MS;
     if (l->conns.used > 0)
         wait = l->next_tick > l->now ? (int)(l->next_tick - l->now) : 0;
     return max_wait_ms >= 0 && max_wait_ms < wait ? max_wait_ms : wait;
-}
-
-static void serve_readers(struct loop *l)
-{
-    l->requests_since_news = 0;
-    deliver_news(l);
-    deliver_turn_end(l);
 }
 
 void worker_turn(struct loop *l, int max_wait_ms)
@@ -583,6 +621,8 @@ void worker_turn(struct loop *l, int max_wait_ms)
     atomic_store_explicit(&l->sleeping, false, memory_order_seq_cst);
     loop_update_time(l);
     take_orders(l);
+    if (loop_is_posted(l))
+        loop_run_posted(l);
     for (int i = 0; i < count; i++) {
         handle(l, &events[i]);
         if (l->requests_since_news >= NEWS_MAX)
@@ -613,4 +653,6 @@ void worker_close_all(struct loop *l)
             conn_close(l, c, CLOSE_STOP, false);
     }
     flush_list(l);
+    while (loop_is_posted(l))
+        loop_run_posted(l); /* finds that the connections are gone */
 }
