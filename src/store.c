@@ -52,9 +52,13 @@
     "CREATE INDEX keys_by_expires ON keys(expires);"                                                         \
     "PRAGMA application_id=" TEXT(APPLICATION_ID) "; PRAGMA user_version=" TEXT(STORE_SCHEMA) ";"
 
+#define SELECT_KIND                                                                                          \
+    "SELECT application_id, user_version, (SELECT count(*) FROM sqlite_schema), auto_vacuum"                 \
+    " FROM pragma_application_id, pragma_user_version, pragma_auto_vacuum"
+
 #define SELECT_IDENTITY                                                                                      \
     "SELECT (SELECT value FROM meta WHERE name = 'epoch'), (SELECT value FROM meta WHERE name = 'seeds'),"   \
-    " max((SELECT value FROM meta WHERE name = 'reserved'), (SELECT ifnull(max(seq), 0) FROM events))"
+    " (SELECT value FROM meta WHERE name = 'reserved'), (SELECT ifnull(max(seq), 0) FROM events)"
 
 #define QUERY_MAP(X)                                                                                         \
     X(BEGIN, "BEGIN IMMEDIATE")                                                                              \
@@ -74,18 +78,11 @@
     X(LOAD_KEYS, "SELECT key, hash, seq, connections, expires FROM keys ORDER BY expires")                   \
     X(GIVE_BACK, "PRAGMA incremental_vacuum(512)")
 
-enum query {
 #define QUERY_ENUM(name, sql) QUERY_##name,
-    QUERY_MAP(QUERY_ENUM)
-#undef QUERY_ENUM
-        QUERY_COUNT
-};
+#define QUERY_SQL(name, sql)  [QUERY_##name] = (sql),
 
-static const char *const query_sql[QUERY_COUNT] = {
-#define QUERY_SQL(name, sql) [QUERY_##name] = (sql),
-    QUERY_MAP(QUERY_SQL)
-#undef QUERY_SQL
-};
+enum query { QUERY_MAP(QUERY_ENUM) QUERY_COUNT };
+static const char *const query_sql[QUERY_COUNT] = {QUERY_MAP(QUERY_SQL)};
 
 struct store {
     sqlite3 *db;
@@ -94,6 +91,7 @@ struct store {
     bool full_sync;
     bool unsynced;      /* commits are not on the disk yet */
     bool busy;          /* something was committed since the last tidying */
+    bool shrunk;        /* pages were given back in the log that the file still has */
     bool moved;         /* as of the last tidying */
     uint64_t reserved;  /* no number above is used; with this transaction */
     uint64_t committed; /* the same without it */
@@ -135,8 +133,9 @@ static enum store_result result_of_errno(int error)
     }
 }
 
-/* rc: the extended code of the call that failed just now. */
-static enum store_result result_of(sqlite3 *db, int rc)
+/* rc: the extended code of the call that failed just now, with errno cleared before it. (What
+ * sqlite3_system_errno() says is not of now when a commit fails.) */
+static enum store_result result_of(int rc)
 {
     if (rc == SQLITE_READONLY_DBMOVED)
         return STORE_MOVED;
@@ -158,7 +157,7 @@ static enum store_result result_of(sqlite3 *db, int rc)
         return STORE_MEMORY;
     case SQLITE_IOERR:
     case SQLITE_CANTOPEN:
-        return result_of_errno(sqlite3_system_errno(db));
+        return result_of_errno(errno);
     default: /* CORRUPT, NOTADB; not our tables (ERROR); a number that is there already (CONSTRAINT) */
         return STORE_CORRUPT;
     }
@@ -168,7 +167,8 @@ static enum store_result result_of(sqlite3 *db, int rc)
 
 static enum store_result execute(struct store *s, const char *sql)
 {
-    return result_of(s->db, sqlite3_exec(s->db, sql, NULL, NULL, NULL));
+    errno = 0;
+    return result_of(sqlite3_exec(s->db, sql, NULL, NULL, NULL));
 }
 
 /* Runs a prepared statement to its end, without rows. */
@@ -176,10 +176,11 @@ static enum store_result step(struct store *s, enum query query)
 {
     sqlite3_stmt *q = s->query[query];
     int rc;
+    errno = 0;
     do {
         rc = sqlite3_step(q);
     } while (rc == SQLITE_ROW);
-    enum store_result result = rc == SQLITE_DONE ? STORE_OK : result_of(s->db, rc);
+    enum store_result result = rc == SQLITE_DONE ? STORE_OK : result_of(rc);
     sqlite3_reset(q);
     return result;
 }
@@ -223,22 +224,24 @@ typedef bool take_fn(sqlite3_stmt *q, void *to);
 static enum store_result ask(struct store *s, const char *sql, take_fn *take, void *to)
 {
     sqlite3_stmt *q;
+    errno = 0;
     int rc = sqlite3_prepare_v2(s->db, sql, -1, &q, NULL);
     if (rc)
-        return result_of(s->db, rc);
+        return result_of(rc);
     rc = sqlite3_step(q);
     enum store_result result = STORE_OK;
     if (rc != SQLITE_ROW && rc != SQLITE_DONE)
-        result = result_of(s->db, rc);
+        result = result_of(rc);
     else if (rc == SQLITE_DONE || !take(q, to))
         result = STORE_CORRUPT;
     sqlite3_finalize(q);
     return result;
 }
 
-static bool take_number(sqlite3_stmt *q, void *to)
+static bool take_numbers(sqlite3_stmt *q, void *to)
 {
-    *(int64_t *)to = sqlite3_column_int64(q, 0);
+    for (int i = 0; i < sqlite3_column_count(q); i++)
+        ((int64_t *)to)[i] = sqlite3_column_int64(q, i);
     return true;
 }
 
@@ -292,10 +295,11 @@ static enum store_result open_file(struct store *s, const char *path)
     char *plain = plain_path(path);
     if (!plain)
         return STORE_MEMORY;
+    errno = 0;
     int rc = sqlite3_open_v2(plain, &s->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL);
     free(plain);
     if (rc)
-        return s->db ? result_of(s->db, rc) : STORE_MEMORY;
+        return s->db ? result_of(rc) : STORE_MEMORY;
     sqlite3_extended_result_codes(s->db, 1);
     sqlite3_db_config(s->db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
     sqlite3_db_config(s->db, SQLITE_DBCONFIG_ENABLE_TRIGGER, 0, NULL);
@@ -310,44 +314,45 @@ static uint64_t size_of(const char *path)
     return stat(path, &st) == 0 ? (uint64_t)st.st_size : 0;
 }
 
-/* Takes the lock, which stays; what a crash has left half done is undone by that. Inside of a transaction
- * from here to settle(). */
-static enum store_result lock_file(struct store *s, bool *empty)
+/* Reading undoes what a crash has left half done; then it is known whether the file is empty, and has to
+ * learn to give pages back before it has any. Inside of a transaction from here to settle(); the lock stays.
+ */
+static enum store_result lock_file(struct store *s)
 {
-    enum store_result result = execute(s, SETTINGS "BEGIN EXCLUSIVE; ROLLBACK;");
-    *empty = size_of(sqlite3_db_filename(s->db, "main")) == 0;
-    if (result == STORE_OK && *empty)
-        result = execute(s, "PRAGMA auto_vacuum=INCREMENTAL"); /* before the first page is written */
+    enum store_result result = execute(s, SETTINGS "PRAGMA schema_version;");
+    if (result == STORE_OK && size_of(sqlite3_db_filename(s->db, "main")) == 0)
+        result = execute(s, "PRAGMA auto_vacuum=INCREMENTAL");
     return result == STORE_OK ? execute(s, "BEGIN EXCLUSIVE") : result;
 }
 
-/* Is it ours, and of a version that we know? */
-static enum store_result identify(struct store *s)
+/* Is it ours, and of a version that we know? fresh: nothing but what lock_file() makes. */
+static enum store_result identify(struct store *s, bool *fresh)
 {
-    int64_t id = 0, version = 0;
-    enum store_result result = ask(s, "PRAGMA application_id", take_number, &id);
-    if (result == STORE_OK)
-        result = ask(s, "PRAGMA user_version", take_number, &version);
-    if (result || (id == APPLICATION_ID && version == STORE_SCHEMA))
+    struct {
+        int64_t id, version, tables, vacuum;
+    } is = {0};
+    enum store_result result = ask(s, SELECT_KIND, take_numbers, &is);
+    *fresh = is.id == 0 && is.version == 0 && is.tables == 0 && is.vacuum == 2;
+    if (result || *fresh || (is.id == APPLICATION_ID && is.version == STORE_SCHEMA))
         return result;
-    return id == APPLICATION_ID && version > STORE_SCHEMA ? STORE_NEWER : STORE_CORRUPT;
+    return is.id == APPLICATION_ID && is.version > STORE_SCHEMA ? STORE_NEWER : STORE_CORRUPT;
 }
 
 static enum store_result create_tables(struct store *s, const struct log_identity *id)
 {
+    static const char sql[] = "INSERT INTO meta VALUES('epoch', ?1), ('seeds', ?2), ('reserved', ?3)";
     sqlite3_stmt *q;
     enum store_result result = execute(s, SCHEMA);
     if (result)
         return result;
-    int rc = sqlite3_prepare_v2(
-        s->db, "INSERT INTO meta VALUES('epoch', ?1), ('seeds', ?2), ('reserved', ?3)", -1, &q, NULL);
+    int rc = sqlite3_prepare_v2(s->db, sql, -1, &q, NULL);
     if (rc)
-        return result_of(s->db, rc);
+        return result_of(rc);
     bind_bytes(q, 1, id->epoch, EVENT_EPOCH_LEN);
     bind_bytes(q, 2, id->seeds, sizeof(id->seeds));
     bind_number(q, 3, id->seq);
     rc = sqlite3_step(q);
-    result = rc == SQLITE_DONE ? STORE_OK : result_of(s->db, rc);
+    result = rc == SQLITE_DONE ? STORE_OK : result_of(rc);
     sqlite3_finalize(q);
     return result;
 }
@@ -356,23 +361,22 @@ static bool take_identity(sqlite3_stmt *q, void *to)
 {
     struct log_identity *id = to;
     struct span epoch, seeds;
-    uint64_t number;
+    uint64_t number, used;
     if (!column_span(q, 0, &epoch) || epoch.len != EVENT_EPOCH_LEN ||
         !text_base32(epoch.p, EVENT_EPOCH_LEN, &number) || !column_span(q, 1, &seeds) ||
-        seeds.len != sizeof(id->seeds) || !column_number(q, 2, SEQ_MAX, &number))
+        seeds.len != sizeof(id->seeds) || !column_number(q, 2, SEQ_MAX, &number) ||
+        !column_number(q, 3, SEQ_MAX, &used))
         return false;
     memcpy(id->epoch, epoch.p, EVENT_EPOCH_LEN);
     id->epoch[EVENT_EPOCH_LEN] = '\0';
     memcpy(id->seeds, seeds.p, sizeof(id->seeds));
-    id->seq = number;
+    id->seq = used > number ? used : number;
     return true;
 }
 
 static enum store_result check_tables(struct store *s, struct log_identity *id)
 {
-    enum store_result result = identify(s);
-    if (result == STORE_OK)
-        result = ask(s, "PRAGMA quick_check(1)", take_expected, "ok");
+    enum store_result result = ask(s, "PRAGMA quick_check(1)", take_expected, "ok");
     return result == STORE_OK ? ask(s, SELECT_IDENTITY, take_identity, id) : result;
 }
 
@@ -381,7 +385,7 @@ static enum store_result prepare_all(struct store *s)
     for (int i = 0; i < QUERY_COUNT; i++) {
         int rc = sqlite3_prepare_v3(s->db, query_sql[i], -1, SQLITE_PREPARE_PERSISTENT, &s->query[i], NULL);
         if (rc)
-            return result_of(s->db, rc);
+            return result_of(rc);
     }
     return STORE_OK;
 }
@@ -401,11 +405,9 @@ static enum store_result settle(struct store *s)
     if (result == STORE_OK && !s->full_sync)
         result = execute(s, "PRAGMA synchronous=NORMAL");
     if (result == STORE_OK)
+        result = execute(s, "BEGIN IMMEDIATE; ROLLBACK");
+    if (result == STORE_OK)
         result = prepare_all(s);
-    if (result == STORE_OK)
-        result = step(s, QUERY_BEGIN);
-    if (result == STORE_OK)
-        result = step(s, QUERY_ROLLBACK);
     struct stat st;
     if (result == STORE_OK && stat(log_path(s), &st))
         result = STORE_MOVED;
@@ -418,14 +420,16 @@ static enum store_result settle(struct store *s)
 
 static enum store_result open_all(struct store *s, const char *path, struct log_identity *identity)
 {
-    bool empty = false;
+    bool fresh = false;
     enum store_result result = make_file(path);
     if (result == STORE_OK)
         result = open_file(s, path);
     if (result == STORE_OK)
-        result = lock_file(s, &empty);
+        result = lock_file(s);
     if (result == STORE_OK)
-        result = empty ? create_tables(s, identity) : check_tables(s, identity);
+        result = identify(s, &fresh);
+    if (result == STORE_OK)
+        result = fresh ? create_tables(s, identity) : check_tables(s, identity);
     if (result == STORE_OK)
         result = settle(s);
     s->reserved = s->committed = identity->seq;
@@ -479,10 +483,11 @@ static enum store_result each(struct store *s, enum query query, row_fn *row,
     sqlite3_stmt *q = s->query[query];
     enum store_result result = STORE_OK;
     int rc = SQLITE_ROW;
+    errno = 0;
     while (result == STORE_OK && (rc = sqlite3_step(q)) == SQLITE_ROW)
         result = row(q, reader);
     if (result == STORE_OK && rc != SQLITE_DONE)
-        result = result_of(s->db, rc);
+        result = result_of(rc);
     sqlite3_reset(q);
     return result;
 }
@@ -518,9 +523,8 @@ static enum store_result load_event(sqlite3_stmt *q, const struct store_reader *
     if (!column_number(q, 0, SEQ_MAX, &row.seq) || !column_number(q, 1, SEQ_MAX, &row.prev) ||
         !column_number(q, 2, CHANNEL_TOPIC, &kind) || !column_span(q, 3, &row.key) ||
         !column_span(q, 4, &row.name) || !column_span(q, 5, &row.payload) ||
-        !column_number(q, 6, INT64_MAX, &row.ts))
-        return STORE_CORRUPT;
-    if (sqlite3_column_type(q, 7) != SQLITE_NULL && !column_number(q, 7, INT64_MAX, &row.ttl))
+        !column_number(q, 6, INT64_MAX, &row.ts) ||
+        (sqlite3_column_type(q, 7) != SQLITE_NULL && !column_number(q, 7, INT64_MAX, &row.ttl)))
         return STORE_CORRUPT;
     row.kind = (enum channel_kind)kind;
     if (!is_sound(&row))
@@ -624,7 +628,7 @@ void store_reserve(struct store *s, uint64_t seq)
 static void sync_log(struct store *s)
 {
     sqlite3_file *file = NULL;
-    sqlite3_file_control(s->db, "main", SQLITE_FCNTL_JOURNAL_POINTER, (void *)&file);
+    sqlite3_file_control(s->db, "main", SQLITE_FCNTL_JOURNAL_POINTER, &file);
     if (file && file->pMethods && file->pMethods->xSync(file, SQLITE_SYNC_NORMAL) == SQLITE_OK)
         s->unsynced = false;
 }
@@ -664,17 +668,18 @@ uint64_t store_bytes(const struct store *s)
 /* A quarter may stay unused, for the next events. */
 static bool has_much_free(struct store *s)
 {
-    int64_t pages = 0, unused = 0;
-    ask(s, "PRAGMA page_count", take_number, &pages);
-    ask(s, "PRAGMA freelist_count", take_number, &unused);
-    return unused > FREE_KEPT && unused > pages / 4;
+    int64_t pages[2] = {0};
+    ask(s, "SELECT * FROM pragma_page_count, pragma_freelist_count", take_numbers, pages);
+    return pages[1] > FREE_KEPT && pages[1] > pages[0] / 4;
 }
 
-/* Writes the log into the file and empties it. */
+/* Writes the log into the file, which takes on its new size by that, and empties it. */
 static enum store_result fold_log(struct store *s)
 {
+    errno = 0;
     int rc = sqlite3_wal_checkpoint_v2(s->db, "main", SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
-    return result_of(s->db, rc);
+    s->shrunk = s->shrunk && rc;
+    return result_of(rc);
 }
 
 enum store_result store_tidy(struct store *s)
@@ -685,10 +690,10 @@ enum store_result store_tidy(struct store *s)
     if (s->unsynced)
         sync_log(s);
     bool idle = !s->busy;
-    s->busy = false;
-    if (has_much_free(s)) {
-        s->busy = true;
+    s->busy = has_much_free(s);
+    if (s->busy) {
+        s->shrunk = true;
         return step(s, QUERY_GIVE_BACK);
     }
-    return idle && size_of(log_path(s)) > WAL_AT_REST ? fold_log(s) : STORE_OK;
+    return idle && (s->shrunk || size_of(log_path(s)) > WAL_AT_REST) ? fold_log(s) : STORE_OK;
 }
