@@ -4,6 +4,8 @@
  */
 #include "sim_hub.h"
 
+#include "ring.h"
+
 #include <string.h>
 
 void sim_hub_init(struct sim_hub *h, uint64_t seed)
@@ -48,9 +50,24 @@ static const char *leftover_of_loop(struct loop *l)
         return "the count of sockets of streams";
     if (l->listed != SLAB_NONE)
         return "a list of connections";
+    if (loop_is_posted(l))
+        return "word from another thread";
     for (unsigned i = 0; i < AGENTS_BUCKETS; i++)
         if (l->agents.buckets[i])
             return "a User-Agent";
+    return NULL;
+}
+
+/* History stays, but nothing that was held for live readers only. */
+static const char *leftover_of_log(const struct log *log)
+{
+    for (uint32_t i = 0; i < log->table_size; i++)
+        for (const struct channel *c = log->table[i]; c; c = c->bucket)
+            if (c != log->all && c != log->admin && (!c->ring || c->ring->count == 0))
+                return "an empty channel";
+    for (const struct event *e = log->oldest; e; e = e->newer)
+        if (!e->kept && e->channel != log->all && e->channel != log->admin)
+            return "events of a channel without listeners";
     return NULL;
 }
 
@@ -63,11 +80,7 @@ const char *sim_hub_leftover(struct sim *s, struct tidings_hub *hub)
     if (reg->connections || reg->clients || reg->dashboards || reg->topics_listened || reg->newest ||
         reg->oldest)
         return "members of the registry";
-    if (log->channel_count != 2)
-        return "channels";
-    for (struct event *e = log->oldest; e; e = e->newer)
-        if (e->channel != log->all && e->channel != log->admin)
-            return "events of a channel without listeners";
+    left = leftover_of_log(log);
     for (uint32_t i = 0; i < service->loop_count && !left; i++)
         left = leftover_of_loop(&service->loops[i]);
     if (!left && sim_open_sockets(s) > 0)

@@ -100,6 +100,7 @@ struct world {
     struct clock clock;
     struct log log;
     struct registry registry;
+    struct sequencer sequencer;
     struct loop loop;
     unsigned ended;
     enum close_cause cause;
@@ -125,7 +126,8 @@ static void wake(void *user, uint32_t loop)
 static struct world *make_world(void)
 {
     static struct world w;
-    const struct log_policy policy = {.size = 0};
+    const struct log_policies policies = {.total_bytes = 0};
+    struct log_identity id;
     struct tidings_config config;
 
     memset(&w, 0, sizeof(w));
@@ -135,8 +137,10 @@ static struct world *make_world(void)
     w.io.io.ops = &memory_ops;
     w.io.room = SIZE_MAX;
     tidings_config_init(&config);
-    assert_int_equal(log_init(&w.log, &policy, &w.clock), 0);
+    assert_int_equal(log_identity_make(&id, &w.clock), 0);
+    assert_int_equal(log_init(&w.log, &policies, &id, &w.clock), 0);
     registry_init(&w.registry, &w.log, 1, wake, NULL);
+    assert_int_equal(sequencer_init(&w.sequencer, &w.registry, NULL, &id, &(struct report){0}, 1000, 10), 0);
     assert_int_equal(loop_init(&w.loop, 0, &w.io.io, &w.clock, &w.registry, &config), 0);
     w.loop.handler = &handler;
     w.loop.user = &w;
@@ -163,6 +167,7 @@ static void drop_world(struct world *w)
     assert_int_equal(w->loop.conns.used, 0);
     assert_int_equal(w->loop.request_bytes, 0);
     loop_finish(&w->loop);
+    sequencer_finish(&w->sequencer);
     registry_finish(&w->registry);
     log_finish(&w->log);
 }
@@ -174,7 +179,10 @@ static struct conn *open_stream(struct world *w)
 {
     struct conn *c = conn_open(&w->loop, 7, &peer);
 
-    assert_int_equal(registry_join(&w->registry, &c->sub, &(struct join){.client_id = SPAN("ada")}), JOIN_OK);
+    struct found found;
+
+    assert_int_equal(registry_join(&w->registry, &c->sub, &(struct join){.client_id = SPAN("ada")}, &found),
+                     JOIN_OK);
     deliver_begin(&w->loop, c, 0);
     return c;
 }
@@ -182,13 +190,15 @@ static struct conn *open_stream(struct world *w)
 static void publish(struct world *w, enum channel_kind kind, const char *json)
 {
     struct json_error error;
-    uint64_t connections;
-    struct event *e = event_create(SPAN("e"), span_of(json), &error);
+    struct posting p = {.event = event_create(SPAN("e"), span_of(json), &error),
+                        .kind = kind,
+                        .to = kind == CHANNEL_ALL ? SPAN("") : SPAN("ada"),
+                        .ttl = UINT64_MAX,
+                        .self = REGISTRY_NO_LOOP};
 
-    assert_int_equal(registry_publish(&w->registry, kind, kind == CHANNEL_ALL ? SPAN("") : SPAN("ada"), e,
-                                      UINT64_MAX, REGISTRY_NO_LOOP, &connections),
-                     0);
-    event_unref(e);
+    sequencer_publish(&w->sequencer, &p);
+    assert_int_equal(p.result, POSTING_OK);
+    event_unref(p.event);
 }
 
 static unsigned occurrences(const struct world *w, const char *text)
