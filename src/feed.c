@@ -160,7 +160,8 @@ static void settle(struct feed *f, bool progress, bool yields)
     struct conn *c = f->waiter.conn;
     if (!c)
         return;
-    if (f->over && f->waiting == 0) {
+    /* As long as the peer takes little the end waits, because here it is known whether he takes anything. */
+    if (f->over && f->waiting == 0 && !(c->flags & CONN_BLOCKED)) {
         finish(f);
         return;
     }
@@ -182,30 +183,32 @@ static void settle(struct feed *f, bool progress, bool yields)
 /* ---- the body ---- */
 
 /* What has come is decoded where it lies; what follows the body is left as it is. */
-static bool decode(struct feed *f, struct h1_error *error)
+static void decode(struct feed *f)
 {
     struct conn_io *io = f->waiter.conn->io;
     size_t fresh = io->in.len - io->body_len, len = fresh, rest = 0;
     char *p = io->in.data + io->body_len;
     if (f->complete)
-        return true;
+        return;
     if (io->need != UINT64_MAX) {
         len = fresh < io->need ? fresh : (size_t)io->need;
         io->body_len += len;
         io->need -= len;
         f->complete = io->need == 0;
-        return true;
+        return;
     }
     if (fresh == 0)
-        return true;
-    int rc = h1_chunked_feed(&io->chunked, p, &len, &rest, error);
-    if (rc < 0)
-        return false;
+        return;
+    uint64_t before = io->chunked.total;
+    int rc = h1_chunked_feed(&io->chunked, p, &len, &rest, &f->fault);
+    if (rc < 0) { /* what was decoded before the fault counts */
+        len = (size_t)(io->chunked.total - before);
+        rest = 0;
+    }
     memmove(p + len, p + fresh - rest, rest);
     io->body_len += len;
     io->in.len = io->body_len + rest;
-    f->complete = rc == 1;
-    return true;
+    f->complete = rc != 0;
 }
 
 /* The line at `at` of what is decoded: its length, and what it occupies; false if it is not complete. */
@@ -216,7 +219,8 @@ static bool find_line(const struct feed *f, size_t at, size_t *len, size_t *size
     const char *line = have ? io->in.data + at : NULL, *end = NULL;
     if (have > io->seen)
         end = memchr(line + io->seen, '\n', have - io->seen);
-    bool found = end || (f->complete && have > 0); /* the last line of a body need not end */
+    bool found =
+        end || (f->complete && f->fault.status == 0 && have > 0); /* the last line of a body need not end */
     io->seen = found ? 0 : have;
     *len = end ? (size_t)(end - line) : have;
     *size = end ? *len + 1 : have;
@@ -306,20 +310,20 @@ static void look_for_end(struct feed *f)
 void feed_go_on(struct loop *l, struct conn *c)
 {
     struct feed *f = feed_of(c);
-    struct h1_error error;
     unsigned taken = 0;
     if (f->expects && c->io->in.len == 0 && c->io->need > 0) {
         buf_puts(&c->io->out, "HTTP/1.1 100 Continue\r\n\r\n");
         conn_list(l, c);
     }
     f->expects = false;
-    if (!decode(f, &error)) {
-        feed_break(l, c, &error);
-        return;
-    }
+    decode(f);
     bool more = take_lines(f, &taken);
     if (!f->waiter.conn)
         return;
+    if (!more && f->fault.status && !f->over) {
+        feed_break(l, c, &f->fault);
+        return;
+    }
     if (!more)
         look_for_end(f);
     settle(f, taken > 0, more && !is_full(f));

@@ -39,18 +39,19 @@ struct feed {
     struct waiter waiter;
     struct loop *loop;
     const struct feed_ops *ops;
-    uint32_t waiting; /* lines whose result has not come; kept by the floor above */
-    uint32_t oldest;  /* loop time since when the first of them waits; the same */
-    uint32_t mark;    /* loop time since when it is in this phase */
-    uint8_t phase;    /* what limits the time; see feed.c */
-    bool raw;         /* HTTP/1.0: the answer has no chunks */
-    bool expects;     /* 100-continue */
-    bool begun;       /* the head of the answer is written */
-    bool complete;    /* all of the body is here */
-    bool skipping;    /* the rest of a line that was refused */
-    bool over;        /* no further line is taken */
-    bool last;        /* the connection ends with the answer */
-    size_t chunk;     /* of `out`: where the chunk begins that is being written */
+    uint32_t waiting;      /* lines whose result has not come; kept by the floor above */
+    uint32_t oldest;       /* loop time since when the first of them waits; the same */
+    uint32_t mark;         /* loop time since when it is in this phase */
+    uint8_t phase;         /* what limits the time; see feed.c */
+    bool raw;              /* HTTP/1.0: the answer has no chunks */
+    bool expects;          /* 100-continue */
+    bool begun;            /* the head of the answer is written */
+    bool complete;         /* all of the body is here */
+    bool skipping;         /* the rest of a line that was refused */
+    bool over;             /* no further line is taken */
+    bool last;             /* the connection ends with the answer */
+    struct h1_error fault; /* of the body, behind the lines that are here; status 0: none */
+    size_t chunk;          /* of `out`: where the chunk begins that is being written */
 };
 
 /* The body of the exchange is the feed's from now on: HEAD → FEED. The connection must have buffers. */

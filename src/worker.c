@@ -424,7 +424,12 @@ static void flush(struct loop *l, struct conn *c)
         deliver_end(l, c, CLOSE_KICK);
     if (c->state == CONN_FEED)
         feed_seal(c);
-    if (deliver_flush(l, c) != DELIVER_DONE) {
+    bool sent = deliver_flush(l, c) == DELIVER_DONE;
+    if (c->state == CONN_FEED) {
+        feed_go_on(l, c); /* it knows itself how much may wait */
+        return;
+    }
+    if (!sent) {
         if (c->flags & CONN_PAUSED && c->state != CONN_CLOSED)
             conn_watch(l, c, IO_WRITE);
         return;
@@ -433,8 +438,6 @@ static void flush(struct loop *l, struct conn *c)
         conn_release(l, c); /* what it was answered is sent */
     if (c->state == CONN_ENDING)
         linger(l, c);
-    else if (c->state == CONN_FEED)
-        feed_go_on(l, c);
     else if (c->flags & CONN_PAUSED)
         resume_requests(l, c);
 }
