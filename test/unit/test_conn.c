@@ -10,6 +10,7 @@
 #include "service.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -25,7 +26,7 @@ struct memory_io {
     int watch_result, watches;
     uint64_t tag;
     uint32_t interest;
-    int closed, resets;
+    int closed, resets, wakes;
     size_t room; /* bytes that the socket still takes */
     size_t sent_len;
     char sent[1 << 16];
@@ -77,7 +78,13 @@ static void op_close(struct io *io, int fd, bool reset)
     m->resets += reset;
 }
 
-static const struct io_ops memory_ops = {.watch = op_watch, .send = op_send, .close = op_close};
+static void op_wake(struct io *io)
+{
+    memory_of(io)->wakes++;
+}
+
+static const struct io_ops memory_ops = {
+    .watch = op_watch, .send = op_send, .close = op_close, .wake = op_wake};
 
 /* ---- a loop around it ---- */
 
@@ -208,6 +215,174 @@ static unsigned occurrences(const struct world *w, const char *text)
     for (const char *at = w->io.sent; (at = strstr(at, text)); at++)
         n++;
     return n;
+}
+
+/* ---- completions ---- */
+
+struct word {
+    struct completion c;
+    unsigned sender, number;
+    bool again; /* posts itself once more when it is run */
+};
+
+static unsigned heard[4], words, disorder;
+
+static void hear(struct completion *c, struct loop *l)
+{
+    struct word *w = (struct word *)(void *)c;
+
+    words++;
+    disorder += w->number != heard[w->sender]++;
+    if (w->again) {
+        w->again = false;
+        w->number += 100;
+        loop_post(l, c);
+    }
+}
+
+static void expect_words(void)
+{
+    memset(heard, 0, sizeof(heard));
+    words = disorder = 0;
+}
+
+/* In the order of posting; what is posted meanwhile comes next time; nothing is lost at the end. */
+static void test_completions(void **state)
+{
+    struct world *w = make_world();
+    struct word list[10];
+
+    (void)state;
+    expect_words();
+    for (unsigned i = 0; i < 10; i++) {
+        list[i] = (struct word){.c = {.run = hear}, .number = i};
+        loop_post(&w->loop, &list[i].c);
+    }
+    list[9].again = true;
+    assert_int_equal(w->io.wakes, 0); /* it was awake */
+    assert_true(loop_is_posted(&w->loop));
+    loop_run_posted(&w->loop);
+    assert_int_equal(words, 10);
+    assert_int_equal(disorder, 0);
+    assert_true(loop_is_posted(&w->loop));
+    w->loop.sleeping = true;
+    loop_post(&w->loop, &list[0].c);
+    loop_post(&w->loop, &list[1].c);
+    assert_int_equal(w->io.wakes, 1); /* once */
+    drop_world(w);
+    assert_int_equal(words, 13);
+}
+
+#define POSTS 50000
+
+static struct world *posted_to;
+static struct word *posts[3];
+
+static void *post_many(void *arg)
+{
+    unsigned sender = *(unsigned *)arg;
+
+    for (unsigned i = 0; i < POSTS; i++)
+        loop_post(&posted_to->loop, &posts[sender][i].c);
+    return NULL;
+}
+
+/* From several threads at once, each in its own order. */
+static void test_completions_of_threads(void **state)
+{
+    pthread_t threads[3];
+    unsigned ids[3] = {0, 1, 2};
+
+    (void)state;
+    posted_to = make_world();
+    expect_words();
+    for (unsigned t = 0; t < 3; t++) {
+        posts[t] = calloc(POSTS, sizeof(*posts[t]));
+        assert_non_null(posts[t]);
+        for (unsigned i = 0; i < POSTS; i++)
+            posts[t][i] = (struct word){.c = {.run = hear}, .sender = t, .number = i};
+    }
+    for (unsigned t = 0; t < 3; t++)
+        assert_int_equal(pthread_create(&threads[t], NULL, post_many, &ids[t]), 0);
+    while (words < POSTS) /* while they post */
+        loop_run_posted(&posted_to->loop);
+    for (unsigned t = 0; t < 3; t++)
+        pthread_join(threads[t], NULL);
+    loop_run_posted(&posted_to->loop);
+    assert_int_equal(words, 3 * POSTS);
+    assert_int_equal(disorder, 0);
+    drop_world(posted_to);
+    for (unsigned t = 0; t < 3; t++)
+        free(posts[t]);
+}
+
+/* ---- waiting ---- */
+
+static void on_gone(struct completion *c, struct loop *l)
+{
+    (void)l;
+    ((struct waiter *)(void *)((char *)c - offsetof(struct waiter, gone)))->overdue = NULL;
+}
+
+static void no_answer(struct waiter *w, struct exchange *x)
+{
+    (void)w;
+    (void)x;
+}
+
+/* Whoever waits for a connection is told of its end once, later; after the answer never. */
+static void test_waiters(void **state)
+{
+    struct world *w = make_world();
+    struct waiter told = {.overdue = no_answer, .gone = {.run = on_gone}}, answered = told, silent = {0};
+    struct waiter *all[] = {&told, &answered, &silent};
+    struct conn *c[3];
+
+    (void)state;
+    for (unsigned i = 0; i < 3; i++) {
+        c[i] = conn_open(&w->loop, 7, &peer);
+        assert_non_null(conn_buffers(&w->loop, c[i]));
+        conn_wait(c[i], i == 2 ? CONN_FEED : CONN_WAIT, all[i]);
+        conn_trim(&w->loop, c[i]);
+        assert_ptr_equal(all[i]->conn, c[i]);
+        assert_non_null(c[i]->io); /* as long as somebody waits */
+    }
+    conn_answered(&w->loop, c[1], false);
+    assert_null(answered.conn);
+    assert_int_equal(c[1]->state, CONN_HEAD);
+    for (unsigned i = 0; i < 3; i++) {
+        conn_close(&w->loop, c[i], CLOSE_CLIENT, false);
+        assert_null(all[i]->conn);
+    }
+    assert_non_null(told.overdue); /* not while somebody may still use it */
+    loop_run_posted(&w->loop);
+    assert_null(told.overdue);
+    assert_non_null(answered.overdue);
+    drop_world(w);
+}
+
+/* Memory of large answers is counted until it is sent or the connection is gone, and has a ceiling. */
+static void test_reserved(void **state)
+{
+    struct world *w = make_world();
+    struct conn *a = conn_open(&w->loop, 7, &peer), *b = conn_open(&w->loop, 8, &peer);
+
+    (void)state;
+    conn_buffers(&w->loop, a);
+    conn_buffers(&w->loop, b);
+    assert_true(conn_reserve(&w->loop, a, LOOP_REQUEST_MEMORY - 100));
+    assert_false(conn_reserve(&w->loop, b, 101));
+    assert_true(conn_reserve(&w->loop, b, 100));
+    assert_false(conn_grow_in(&w->loop, b, 1));
+    conn_release(&w->loop, a);
+    conn_release(&w->loop, a);
+    assert_int_equal(w->loop.request_bytes, 100);
+    assert_true(conn_grow_in(&w->loop, a, 1000));
+    conn_close(&w->loop, b, CLOSE_CLIENT, false);
+    conn_drop_in(&w->loop, a);
+    assert_int_equal(w->loop.request_bytes, 0);
+    conn_close(&w->loop, a, CLOSE_CLIENT, false);
+    drop_world(w);
 }
 
 /* ---- conn ---- */
@@ -406,7 +581,7 @@ static void test_stream_ends(void **state)
     drop_world(w);
 }
 
-static void on_gone(void *user, const struct tidings_connection_info *connection, const char *cause,
+static void on_left(void *user, const struct tidings_connection_info *connection, const char *cause,
                     uint64_t duration_ms)
 {
     assert_string_equal(connection->client_id, "ada");
@@ -424,7 +599,7 @@ static void test_duration(void **state)
     uint64_t duration = 0;
 
     (void)state;
-    w->loop.config.on_disconnect = on_gone;
+    w->loop.config.on_disconnect = on_left;
     w->loop.config.user = &duration;
     mono_now += 1234;
     wall_now -= 100000;
@@ -525,6 +700,8 @@ static void test_resync_once(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_completions), cmocka_unit_test(test_completions_of_threads),
+        cmocka_unit_test(test_waiters),     cmocka_unit_test(test_reserved),
         cmocka_unit_test(test_open),        cmocka_unit_test(test_generations),
         cmocka_unit_test(test_watch),       cmocka_unit_test(test_deadlines),
         cmocka_unit_test(test_times),       cmocka_unit_test(test_addresses),
