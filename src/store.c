@@ -451,25 +451,13 @@ enum store_result store_open(struct store **out, const char *path, bool full_syn
     return result;
 }
 
-/* Somebody renamed or removed the file or its log. */
-static bool is_moved(const struct store *s)
-{
-    struct stat st;
-    int moved = 0;
-    sqlite3_file_control(s->db, "main", SQLITE_FCNTL_HAS_MOVED, &moved);
-    return moved || stat(log_path(s), &st) || st.st_ino != s->log_inode;
-}
-
 void store_close(struct store *s)
 {
     if (!s)
         return;
-    /* What stands in its place may be another's, whose log closing would remove. */
-    if (s->log_inode && is_moved(s))
-        keep_log(s, true);
     for (int i = 0; i < QUERY_COUNT; i++)
         sqlite3_finalize(s->query[i]);
-    sqlite3_close(s->db); /* rolls back */
+    sqlite3_close(s->db); /* rolls back; folds the log, if the file is where it was */
     free(s);
 }
 
@@ -680,6 +668,15 @@ static enum store_result fold_log(struct store *s)
     int rc = sqlite3_wal_checkpoint_v2(s->db, "main", SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
     s->shrunk = s->shrunk && rc;
     return result_of(rc);
+}
+
+/* Somebody renamed or removed the file or its log. */
+static bool is_moved(const struct store *s)
+{
+    struct stat st;
+    int moved = 0;
+    sqlite3_file_control(s->db, "main", SQLITE_FCNTL_HAS_MOVED, &moved);
+    return moved || stat(log_path(s), &st) || st.st_ino != s->log_inode;
 }
 
 enum store_result store_tidy(struct store *s)

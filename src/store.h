@@ -67,9 +67,13 @@ struct store;
 
 /* Opens the file at path, or makes it (mode 0600), with an exclusive lock that other processes meet at once.
  * A file with the tables is checked (PRAGMA quick_check) and *identity is overwritten by what it says, with
- * seq set to the end of the numbers that were reserved; a new one gets *identity as it is. full_sync: every
- * commit survives a power failure (synchronous=FULL); else every commit survives the end of the process, and
- * a power failure may take the last ones (NORMAL). *out is the caller's, to be closed with store_close(). */
+ * seq set to the end of the numbers that were reserved; a new one gets *identity as it is. What is not a
+ * store is not changed; what is not a file (a directory, a link, a pipe, or a path that leads nowhere) is
+ * STORE_READONLY.
+ *
+ * full_sync: every commit survives a power failure (synchronous=FULL). Else every commit survives the end of
+ * the process, and a power failure may take those since the last store_tidy() (NORMAL); that a number is
+ * never used twice survives it in either case. *out is the caller's, to be closed with store_close(). */
 enum store_result store_open(struct store **out, const char *path, bool full_sync,
                              struct log_identity *identity);
 
@@ -90,6 +94,8 @@ enum store_result store_load(struct store *s, const struct store_reader *reader)
  * it. ---- */
 
 void store_begin(struct store *s);
+/* The number is a new one (else STORE_CORRUPT), names and payload were checked: what could not be published
+ * is not loaded again. Times beyond 2^63 - 1 are stored as that. */
 void store_put_event(struct store *s, const struct store_row *row);
 void store_delete_event(struct store *s, uint64_t seq); /* none with this number: nothing happens */
 /* The mark of a slot is raised to seq, never lowered. slot: 0..65535. */
@@ -106,8 +112,10 @@ enum store_result store_commit(struct store *s);
 /* Drops everything since store_begin(). */
 void store_rollback(struct store *s);
 
-/* Gives unused pages back to the file system, a bounded step; finds out whether the file is still where it
- * was opened (STORE_MOVED). Between transactions, about once a second. */
+/* Gives unused pages back to the file system, a bounded step; folds a long log into the file if nothing was
+ * committed since the last time; without full_sync brings what was committed to the disk. Finds out whether
+ * the file and its log are still where they were opened: if not STORE_MOVED, and so is every commit until
+ * they are back. Between transactions, about once a second. */
 enum store_result store_tidy(struct store *s);
 
 /* Bytes of the file and its write-ahead log. */
