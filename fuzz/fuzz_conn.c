@@ -7,7 +7,7 @@
  *
  *     op = byte: low 3 bits what, next 3 bits who; then its arguments
  *       0 send      length byte, then so many bytes of the input
- *       1 template  one of the requests below, cut or whole
+ *       1 template  one of the requests below, cut or whole; with the second highest bit one about batches
  *       2 read      how many bytes
  *       3 end       half-close, close, reset, come again
  *       4 publish   target and size
@@ -51,13 +51,17 @@ struct world {
 #define GET(path) "GET " path " HTTP/1.1\r\nHost: localhost\r\n\r\n"
 #define POST(more)                                                                                           \
     "POST /api/sse/notify HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n" more "\r\n\r\n"
-#define SUBSCRIBE "GET /api/sse/subscribe/"
+#define SUBSCRIBE   "GET /api/sse/subscribe/"
+#define BATCH(more) "POST /api/sse/notify/batch HTTP/1.1\r\nHost: localhost\r\nContent-Type: " more "\r\n\r\n"
+#define ITEM        "{\"clientId\":\"eve\",\"event\":\"x\",\"payload\":1}" /* 42 bytes */
 
 /* partial: what follows belongs to the same request, or to nobody knows what. */
-static const struct {
+struct sample {
     const char *text;
     bool partial;
-} templates[] = {
+};
+
+static const struct sample templates[] = {
     {GET("/healthz"), false},
     {SUBSCRIBE "eve?topic=t&topic=u&name=E HTTP/1.1\r\nHost: localhost\r\nUser-Agent: f\r\n\r\n", false},
     {SUBSCRIBE "bob HTTP/1.0\r\nLast-Event-ID: 7\r\n\r\n", false},
@@ -74,6 +78,30 @@ static const struct {
     {GET("/openapi.json"), false},
     {"OPTIONS * HTTP/1.1\r\nHost: localhost\r\n\r\n", false},
     {SUBSCRIBE "eve HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 3\r\n\r\nabc", false},
+};
+
+static const struct sample batches[] = {
+    {BATCH("application/json\r\nContent-Length: 97") "[" ITEM ",{\"x\":1}," ITEM "]  ", false},
+    {BATCH("application/x-ndjson\r\nTransfer-Encoding: chunked"), true},
+    {"2b\r\n" ITEM "\n\r\n", true},
+    {"1\r\n\n\r\n", true},
+    {"0\r\n\r\n", true},
+    {BATCH("application/x-ndjson\r\nContent-Length: 95") ITEM "\n\r\n{\"x\":1}\n" ITEM, false},
+    {"15\r\n" ITEM "\r\n", true},
+    {BATCH("application/json\r\nTransfer-Encoding: chunked") "2c\r\n[" ITEM ",\r\n", true},
+    {POST("Idempotency-Key: \"k\"\r\nContent-Length: 42") ITEM, false},
+    {POST("Content-Length: 61") "{\"topic\":\"t\",\"event\":\"x\",\"payload\":[],\"idempotencyKey\":\"k\"}  ",
+     false},
+    {BATCH("application/x-ndjson\r\nExpect: 100-continue\r\nContent-Length: 86"), true},
+    {"POST /api/sse/notify/batch HTTP/1.0\r\nContent-Type: application/x-ndjson\r\nContent-Length: "
+     "86\r\n\r\n" ITEM,
+     true},
+    {BATCH("application/json\r\nContent-Length: 45") "[" ITEM ",]", false},
+    {BATCH("application/x-ndjson\r\nConnection: close\r\nTransfer-Encoding: chunked") "2b\r\n" ITEM
+                                                                                      "\n\r\n0\r\n\r\n",
+     false},
+    {BATCH("application/x-ndjson\r\nContent-Length: 7000"), true},
+    {ITEM "\n" ITEM "\n" ITEM "\n", true},
 };
 
 static _Noreturn void fail(const char *what)
@@ -169,14 +197,14 @@ static void send_bytes(struct world *w, unsigned who, struct input *in)
     in->len -= n;
 }
 
-static void send_template(struct world *w, unsigned who, struct input *in)
+static void send_template(struct world *w, unsigned who, struct input *in, const struct sample *list)
 {
     uint8_t arg = byte(in), which = arg & 15;
-    const char *text = templates[which].text;
+    const char *text = list[which].text;
     size_t n = strlen(text);
     if (arg & 0x80)
         n = n * (arg & 0x70) / 0x80;
-    if (arg & 0x80 || templates[which].partial)
+    if (arg & 0x80 || list[which].partial)
         w->strange[who] = true;
     if (w->shut[who])
         return;
@@ -252,7 +280,7 @@ static void act(struct world *w, struct input *in)
         send_bytes(w, who, in);
         break;
     case 1:
-        send_template(w, who, in);
+        send_template(w, who, in, op & 0x40 ? batches : templates);
         break;
     case 2:
         read_some(w, who, op & 0x40 ? 64 : SIZE_MAX);
