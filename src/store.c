@@ -233,7 +233,7 @@ static enum store_result ask(struct store *s, const char *sql, take_fn *take, vo
     if (rc != SQLITE_ROW && rc != SQLITE_DONE)
         result = result_of(rc);
     else if (rc == SQLITE_DONE || !take(q, to))
-        result = STORE_CORRUPT;
+        result = sqlite3_errcode(s->db) == SQLITE_NOMEM ? STORE_MEMORY : STORE_CORRUPT;
     sqlite3_finalize(q);
     return result;
 }
@@ -376,6 +376,7 @@ static bool take_identity(sqlite3_stmt *q, void *to)
 
 static enum store_result check_tables(struct store *s, struct log_identity *id)
 {
+    /* Its answer to pages that cannot be read, or for which memory is short, is that they are damaged. */
     enum store_result result = ask(s, "PRAGMA quick_check(1)", take_expected, "ok");
     return result == STORE_OK ? ask(s, SELECT_IDENTITY, take_identity, id) : result;
 }

@@ -981,7 +981,9 @@ static void test_read_only(void **state)
     assert_int_equal(chmod(p->path, 0600), 0);
     assert_int_equal(chmod(p->dir, 0500), 0);
     int directory = open_without_rights(p);
+    assert_int_equal(chmod(p->dir, 0700), 0);
     assert_int_equal(unlink(p->path), 0);
+    assert_int_equal(chmod(p->dir, 0500), 0);
     int missing = open_without_rights(p);
     assert_int_equal(chmod(p->dir, 0700), 0);
     if (file == NOT_OBSERVABLE) {
@@ -1148,6 +1150,53 @@ static void test_full_at_birth(void **state)
     put_committed(p, 1, 1);
 }
 
+/* ---- memory that runs out ---- */
+
+/* Opens, writes and reads while SQLite may have so many bytes more; says what went wrong first. */
+static enum store_result use_within(struct place *p, sqlite3_int64 bytes)
+{
+    struct dump d = {0};
+    sqlite3_hard_heap_limit64(sqlite3_memory_used() + bytes);
+    enum store_result result = try_open(p, false);
+    if (result == STORE_CORRUPT)
+        result = STORE_MEMORY; /* what quick_check makes of it */
+    if (result == STORE_OK) {
+        store_begin(p->store);
+        for (uint64_t seq = 1; seq <= 200; seq++)
+            put(p, seq);
+        result = store_commit(p->store);
+        enum store_result loaded = dump_into(p->store, &d);
+        if (loaded == STORE_OK)
+            assert_int_equal(d.events, result == STORE_OK ? 200 : 0);
+        result = result ? result : loaded;
+    }
+    sqlite3_hard_heap_limit64(0);
+    return result;
+}
+
+static void test_memory(void **state)
+{
+    struct place *p = *state;
+    unsigned failed = 0;
+    enum store_result result;
+    do {
+        result = use_within(p, 1 + (sqlite3_int64)failed * 2000);
+        if (result != STORE_OK && result != STORE_MEMORY)
+            fail_msg("%u: %s", failed, store_code(result));
+        failed += result == STORE_MEMORY;
+        close_store(p);
+        if (result == STORE_MEMORY) { /* and with memory it works */
+            open_store(p);
+            store_begin(p->store);
+            for (uint64_t seq = 1; seq <= 200; seq++)
+                store_delete_event(p->store, seq);
+            commit(p);
+            close_store(p);
+        }
+    } while (result != STORE_OK);
+    assert_true(failed > 10);
+}
+
 /* ---- the size of the file ---- */
 
 #define ALL_INSERTS 200000
@@ -1250,6 +1299,7 @@ int main(int argc, char **argv)
         IN_PLACE(test_replaced),
         IN_PLACE(test_full),
         IN_PLACE(test_full_at_birth),
+        IN_PLACE(test_memory),
         IN_PLACE(test_bounded),
         IN_PLACE(test_given_back),
     };
