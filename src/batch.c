@@ -17,8 +17,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SLICE       64  /* items of an array in one turn, so that readers get theirs */
-#define RESULT_SIZE 192 /* what a result takes, with a long name in it */
+#define SLICE       64   /* items of an array in one turn, so that readers get theirs */
+#define LARGE       8192 /* so many bytes count as one item more */
+#define RESULT_SIZE 192  /* what a result takes, with a long name in it */
 #define RESULTS_MAX (CONN_OUT_MAX - 2 * CONN_PAUSE_BYTES)
 
 struct item {
@@ -373,10 +374,11 @@ static void answer_array(struct batching *b)
 static void take_slice(struct batching *b)
 {
     struct json_field item;
-    for (unsigned n = 0; n < SLICE && b->left > 0; n++, b->left--) {
+    for (size_t n = 0; n < SLICE && b->left > 0; b->left--) {
         json_walk_next(&b->walk, &item); /* the whole array was checked */
         take_message(b, item.value);
         b->loop->requests_since_news++;
+        n += 1 + item.value.len / LARGE;
     }
 }
 

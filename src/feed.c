@@ -14,7 +14,8 @@
 #include <string.h>
 
 #define READ_STEP   (16 * 1024)
-#define LINES_MAX   64 /* of one connection in a row, so that others get their turn */
+#define LINES_MAX   64   /* of one connection in a row, so that others get their turn */
+#define LARGE       8192 /* so many bytes count as one line more */
 #define OUT_KEPT    4096
 #define NO_CHUNK    SIZE_MAX
 #define CHUNK_FRAME "000000\r\n" /* CONN_OUT_MAX has six hexadecimal digits */
@@ -187,7 +188,6 @@ static void decode(struct feed *f)
 {
     struct conn_io *io = f->waiter.conn->io;
     size_t fresh = io->in.len - io->body_len, len = fresh, rest = 0;
-    char *p = io->in.data + io->body_len;
     if (f->complete)
         return;
     if (io->need != UINT64_MAX) {
@@ -199,6 +199,7 @@ static void decode(struct feed *f)
     }
     if (fresh == 0)
         return;
+    char *p = io->in.data + io->body_len;
     uint64_t before = io->chunked.total;
     int rc = h1_chunked_feed(&io->chunked, p, &len, &rest, &f->fault);
     if (rc < 0) { /* what was decoded before the fault counts */
@@ -281,7 +282,7 @@ static bool take_lines(struct feed *f, unsigned *taken)
     size_t at = 0, len, size;
     bool found = false;
     while (!f->over && (found = find_line(f, at, &len, &size)) && *taken < LINES_MAX && !is_full(f)) {
-        ++*taken;
+        *taken += 1 + (unsigned)(len / LARGE);
         take_line(f, f->waiter.conn->io->in.data + at, len);
         if (!f->waiter.conn)
             return false;

@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define LARGE 8192 /* so many bytes count as one request more: readers have to keep up with them */
+
 int publish_check_event(struct span name)
 {
     if (!text_is_name(name.p, name.len, TIDINGS_EVENT_MAX))
@@ -186,6 +188,7 @@ int publish_begin(struct service *s, struct loop *loop, const struct tidings_mes
         return rc;
     p->loop = loop;
     p->posting.done = tell_loop;
+    loop->requests_since_news += (unsigned)(m->json_len / LARGE);
     if (!sequencer_post(s->sequencer, &p->posting))
         return 0;
     settle(p);

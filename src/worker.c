@@ -449,6 +449,32 @@ static void serve_readers(struct loop *l)
     deliver_turn_end(l);
 }
 
+/* Streams that are listed do not wait for the end of the turn. */
+static void flush_streams(struct loop *l)
+{
+    uint32_t slot = l->listed;
+    l->listed = SLAB_NONE;
+    while (slot != SLAB_NONE) {
+        struct conn *c = slab_get(&l->conns, slot);
+        slot = c->next;
+        c->flags &= (uint8_t)~CONN_LISTED;
+        if (c->state == CONN_STREAM)
+            flush(l, c);
+        else
+            conn_list(l, c);
+    }
+}
+
+/* In the middle of a turn, when much was published in it. */
+static void keep_up(struct loop *l)
+{
+    if (l->requests_since_news < NEWS_MAX)
+        return;
+    serve_readers(l);
+    flush_streams(l);
+    deliver_turn_end(l);
+}
+
 /* Whoever is listed while this runs is looked at in the next turn. */
 static void flush_list(struct loop *l)
 {
@@ -462,8 +488,7 @@ static void flush_list(struct loop *l)
             conn_free(l, c);
         else
             flush(l, c);
-        if (l->requests_since_news >= NEWS_MAX)
-            serve_readers(l);
+        keep_up(l);
     }
 }
 
@@ -628,8 +653,7 @@ void worker_turn(struct loop *l, int max_wait_ms)
         loop_run_posted(l);
     for (int i = 0; i < count; i++) {
         handle(l, &events[i]);
-        if (l->requests_since_news >= NEWS_MAX)
-            serve_readers(l);
+        keep_up(l);
     }
     serve_readers(l);
     flush_list(l);

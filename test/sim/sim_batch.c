@@ -83,9 +83,11 @@ static unsigned items_of(const struct sim_hub *h)
 
 /* ---- arrays ---- */
 
+/* Behind the array another request may begin. */
 static void ask_array(struct sim_client *c, const char *json)
 {
-    assert_true(sim_client_askf(c, BATCH JSON "Content-Length: %zu\r\n\r\n%s", strlen(json), json));
+    size_t n = strstr(json, "GET") ? (size_t)(strstr(json, "GET") - json) : strlen(json);
+    assert_true(sim_client_askf(c, BATCH JSON "Content-Length: %zu\r\n\r\n%s", n, json));
 }
 
 static void test_array(void **state)
@@ -251,6 +253,72 @@ static void test_unread_answers(void **state)
     for (unsigned i = 0; i < MOST; i++)
         sim_client_finish(&clients[i]);
     free(text);
+    stop(&h);
+}
+
+/* Many bodies at once: readers who are not slow are served between them, although the hub keeps far fewer
+ * events than arrive in a turn. */
+static void test_many_bodies(void **state)
+{
+    enum { BODIES = 30, EACH = 600 };
+    (void)state;
+    static struct sim_client bodies[BODIES];
+    static char text[EACH * 64];
+    struct sim_hub h;
+    struct sim_client reader;
+    struct counter seen = {0};
+    size_t n = 0;
+    sim_hub_init(&h, 6);
+    h.config.history_size = 300;
+    start(&h);
+    sim_client_open(&reader, h.sim, 0);
+    reader.on_event = on_number;
+    reader.user = &seen;
+    sim_client_subscribe(&reader, "a", "", NULL);
+    settle_and_read(&h, &reader);
+    for (unsigned i = 0; i < EACH; i++)
+        n += (size_t)sprintf(text + n, "{\"clientId\":\"a\",\"event\":\"n\",\"payload\":1}\n");
+    for (unsigned i = 0; i < BODIES; i++) {
+        sim_client_open(&bodies[i], h.sim, 0);
+        sim_client_askf(&bodies[i], BATCH LINES "Content-Length: %zu\r\n\r\n", n);
+        assert_int_equal(sim_send(h.sim, bodies[i].sock, text, n), n);
+    }
+    for (unsigned i = 0; i < 10000 && published(&h) < BODIES * EACH; i++) {
+        sim_turn(h.sim, 0);
+        sim_client_read_all(&reader);
+    }
+    settle_and_read(&h, &reader);
+    assert_int_equal(published(&h), BODIES * EACH);
+    assert_int_equal(sim_hub_loop(&h, 0)->stats.resyncs, 0);
+    for (unsigned i = 0; i < BODIES; i++) {
+        settle_and_read(&h, &bodies[i]);
+        assert_int_equal(bodies[i].answers, 1);
+        sim_client_finish(&bodies[i]);
+    }
+    sim_client_finish(&reader);
+    stop(&h);
+}
+
+/* What was counted for an answer is given back when that is sent, also if another request has begun. */
+static void test_answers_are_forgotten(void **state)
+{
+    (void)state;
+    struct sim_hub h;
+    struct sim_client c;
+    sim_hub_init(&h, 7);
+    start(&h);
+    sim_client_open(&c, h.sim, 0);
+    for (unsigned i = 1; i < 20; i++) {
+        ask_array(&c, "[7,7,7,7,7,7,7,7,7,7]" GET "GET /heal");
+        c.asked += 2;
+        settle_and_read(&h, &c);
+        assert_int_equal(c.answers, 3 * i - 1);
+        assert_in_range(sim_hub_loop(&h, 0)->request_bytes, 1, 1500);
+        put(&h, &c, "thz HTTP/1.1\r\nHost: localhost\r\n\r\n");
+        settle_and_read(&h, &c);
+        assert_int_equal(c.answers, 3 * i);
+    }
+    sim_client_finish(&c);
     stop(&h);
 }
 
@@ -878,14 +946,32 @@ static void test_stop(void **state)
 
 /* ---- keys ---- */
 
+static void count_publishes(void *user, const struct tidings_log_record *record)
+{
+    *(unsigned *)user += strcmp(record->event, "publish") == 0;
+}
+
+static void ask_with_key(struct sim_client *c, const char *headers, const char *key)
+{
+    char json[600];
+    sprintf(json, "{\"clientId\":\"a\",\"event\":\"n\",\"payload\":1%s%s%s}",
+            key ? ",\"idempotencyKey\":\"" : "", key ? key : "", key ? "\"" : "");
+    sim_client_askf(
+        c, "POST /api/sse/notify HTTP/1.1\r\nHost: localhost\r\n" JSON "%sContent-Length: %zu\r\n\r\n%s",
+        headers, strlen(json), json);
+}
+
 static void test_keys(void **state)
 {
     (void)state;
     struct sim_hub h;
     struct sim_client c;
     char first[200];
+    unsigned logged = 0;
     sim_hub_init(&h, 50);
     h.config.idempotency_keys = 2;
+    h.config.log = count_publishes;
+    h.config.user = &logged;
     start(&h);
     sim_client_open(&c, h.sim, 0);
     ask_array(&c, "[{\"clientId\":\"a\",\"event\":\"n\",\"payload\":1,\"idempotencyKey\":\"k\"},"
@@ -902,15 +988,37 @@ static void test_keys(void **state)
     assert_int_equal(occurrences(c.answer.body, "\"code\":\"idempotency_full\""), 1);
     assert_int_equal(occurrences(c.answer.body, "\"code\":\"invalid_idempotency_key\""), 1);
     snprintf(first, strchr(c.answer.body, '}') - c.answer.body + 1u, "%s", c.answer.body + 1);
-    static const char *const ways[] = {"Idempotency-Key: k\r\n", "Idempotency-Key: \"k\"\r\n"};
-    for (unsigned i = 0; i < 2; i++) {
-        const char *json = "{\"clientId\":\"a\",\"event\":\"n\",\"payload\":1}";
-        sim_client_askf(
-            &c, "POST /api/sse/notify HTTP/1.1\r\nHost: localhost\r\n" JSON "%sContent-Length: %zu\r\n\r\n%s",
-            ways[i], strlen(json), json);
+    static const char *const same[][2] = {{"Idempotency-Key: k\r\n", NULL},
+                                          {"Idempotency-Key: \"k\"\r\n", NULL},
+                                          {"idempotency-key: k\r\n", "k"},
+                                          {"Idempotency-Key: \"k\"\r\n", "\\u006b"},
+                                          {"", "k"}};
+    for (unsigned i = 0; i < sizeof(same) / sizeof(same[0]); i++) {
+        ask_with_key(&c, same[i][0], same[i][1]);
         settle_and_read(&h, &c);
         assert_string_equal(c.answer.body, first);
         assert_non_null(strstr(c.answer.head, "\r\nIdempotent-Replayed: true\r\n"));
+    }
+    assert_int_equal(logged, 2); /* what is repeated is not published */
+    static char long_key[300];
+    memset(long_key, 'k', 256);
+    static const char *const bad[][3] = {
+        {"Idempotency-Key: k\r\n", "l", "ambiguous_key"},
+        {"Idempotency-Key: k\r\nIdempotency-Key: k\r\n", NULL, "ambiguous_key"},
+        {"Idempotency-Key: \"k\r\n", "k", "ambiguous_key"},
+        {"Idempotency-Key: \"\"\r\n", NULL, "invalid_idempotency_key"},
+        {"Idempotency-Key: \xff\r\n", NULL, "invalid_idempotency_key"},
+        {"Idempotency-Key:\r\n", NULL, "invalid_idempotency_key"},
+        {"", "", "invalid_idempotency_key"},
+        {"", long_key, "invalid_idempotency_key"},
+        {"", "\\u0085", "invalid_idempotency_key"},
+        {"", long_key + 1, "idempotency_full"}};
+    for (unsigned i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        char code[40];
+        ask_with_key(&c, bad[i][0], bad[i][1]);
+        settle_and_read(&h, &c);
+        assert_true(sim_json_text(c.answer.body, "code", code, sizeof(code)));
+        assert_string_equal(code, bad[i][2]);
     }
     assert_int_equal(published(&h), 2);
     sim_client_finish(&c);
@@ -983,6 +1091,8 @@ int main(void)
         cmocka_unit_test(test_array_is_checked_first),
         cmocka_unit_test(test_ten_thousand),
         cmocka_unit_test(test_unread_answers),
+        cmocka_unit_test(test_many_bodies),
+        cmocka_unit_test(test_answers_are_forgotten),
         cmocka_unit_test(test_array_without_publisher),
         cmocka_unit_test(test_every_split),
         cmocka_unit_test(test_stream),

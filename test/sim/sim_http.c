@@ -371,6 +371,29 @@ static void test_answer_while_sending(void **state)
     stop(&h);
 }
 
+/* Who ends his side as soon as he has his answer is let go at once, also if the answer was a large one. */
+static void test_end_after_answer(void **state)
+{
+    static const char *const asked[] = {"/openapi.json", "/healthz"};
+    (void)state;
+    struct sim_hub h;
+    struct sim_client c;
+    sim_hub_init(&h, 14);
+    start(&h);
+    for (unsigned i = 0; i < 2; i++) {
+        sim_client_open(&c, h.sim, 0);
+        sim_client_askf(&c, "GET %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", asked[i]);
+        settle_and_read(&h, &c);
+        assert_true(c.answer.complete && c.ended);
+        assert_int_equal(sim_open_sockets(h.sim), 1);
+        sim_shutdown(h.sim, c.sock);
+        assert_true(sim_settle(h.sim));
+        assert_int_equal(sim_open_sockets(h.sim), 0);
+        sim_client_finish(&c);
+    }
+    stop(&h);
+}
+
 /* ---- too large ---- */
 
 static int status_of(struct sim_hub *h, const char *text, size_t n)
@@ -529,6 +552,7 @@ int main(void)
         cmocka_unit_test(test_continue),
         cmocka_unit_test(test_end_at_every_point),
         cmocka_unit_test(test_answer_while_sending),
+        cmocka_unit_test(test_end_after_answer),
         cmocka_unit_test(test_limits),
         cmocka_unit_test(test_request_memory),
         cmocka_unit_test(test_descriptors_run_out),
