@@ -19,7 +19,8 @@ export class Ledger {
     this.events = []; // {target, size, id, acknowledged}
     this.readers = new Map(); // target → how many readers it has
     this.owed = 0; // deliveries
-    this.newestOfAll = ""; // id of the last acknowledged broadcast
+    this.highest = ""; // acknowledged id
+    this.newestOfAll = ""; // the same of broadcasts
   }
 
   get length() {
@@ -39,10 +40,11 @@ export class Ledger {
   }
 
   /** The body of its request. */
-  body(n) {
+  body(n, key) {
     const [kind, name] = this.events[n].target.split(" ");
     const target = kind === ALL ? '"broadcast":true' : `"${kind === "client" ? "clientId" : "topic"}":"${name}"`;
-    return `{${target},"event":"${EVENT}","payload":${this.payload(n)}}`;
+    const once = key === undefined ? "" : `,"idempotencyKey":"${key}"`;
+    return `{${target},"event":"${EVENT}","payload":${this.payload(n)}${once}}`;
   }
 
   /** Everybody who meets an event must see the same id. */
@@ -56,6 +58,7 @@ export class Ledger {
   acknowledge(n, id) {
     this.sighted(n, id);
     this.events[n].acknowledged = true;
+    if (id > this.highest) this.highest = id;
     if (this.events[n].target === ALL && id > this.newestOfAll) this.newestOfAll = id;
   }
 
@@ -101,7 +104,8 @@ export function assertSame(got, wanted, who) {
   const first = at < 0 ? wanted.length : at;
   if (at < 0 && got.length === wanted.length) return;
   const around = (list) => JSON.stringify(list.slice(Math.max(0, first - 3), first + 5));
-  assert.fail(`${who} got ${got.length} events instead of ${wanted.length}; at ${first} ${around(got)} instead of ${around(wanted)}`);
+  const counts = `${got.length} events instead of ${wanted.length}`;
+  assert.fail(`${who} got ${counts}; at ${first} ${around(got)} instead of ${around(wanted)}`);
 }
 
 /** One client and what it got. */

@@ -74,7 +74,7 @@ async function comeBack(crowd, target) {
 }
 
 seeded("whatever is cut, each client gets exactly what was published to it, once and in order", LIMIT, async (t, random) => {
-  const total = SMALL ? 5_000 : 100_000;
+  const total = SMALL ? 10_000 : 100_000;
   const clients = numbered("client", SMALL ? 40 : 200);
   const topics = numbered("topic", SMALL ? 8 : 40);
   const hub = await Hub.started(t, [...QUIET, ...LARGE, "--heartbeat", "300ms"]);
