@@ -248,7 +248,7 @@ static void take_line(struct feed *f, const char *p, size_t n)
         f->skipping = false; /* the end of what was refused */
     else if (is_too_long(f, n))
         refuse_long(f);
-    else if (n > 0)
+    else if (span_trim((struct span){p, n}).len > 0)
         f->ops->line(f, (struct span){p, n});
     else if (!begin(f)) /* a sign of life: answered with the head, if nothing was said yet */
         conn_close(f->loop, f->waiter.conn, CLOSE_ERROR, true);

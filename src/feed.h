@@ -20,8 +20,8 @@ struct feed;
 
 /* What the floor above does with it. */
 struct feed_ops {
-    /* A line without its end, never empty. The view lives until this returns. Its result is written with
-     * feed_put(), now or later; until then it is counted in feed->waiting. */
+    /* A line without its end, never empty or blank. The view lives until this returns. Its result is written
+     * with feed_put(), now or later; until then it is counted in feed->waiting. */
     void (*line)(struct feed *f, struct span line);
     /* A line, or the rest of the body, that cannot be taken: the error is its result. */
     void (*refuse)(struct feed *f, const struct h1_error *error);

@@ -377,7 +377,8 @@ static const char results[] =
     "{\"ok\":true,\"sent\":false,\"clientId\":null,\"connections\":0,\"id\":\"xxxxxxxxxxxxxxxxxxxxxx\"}\n"
     "{\"ok\":true,\"sent\":false,\"clientId\":\"a\",\"connections\":0,\"id\":\"xxxxxxxxxxxxxxxxxxxxxx\"}\n";
 
-static const char body[] = A "\r\n\n\r\n" BAD "\n" B "\n" A; /* empty lines; the last line does not end */
+static const char body[] =
+    A "\r\n\n\r\n \t\r\n" BAD "\n" B "\n" A; /* empty lines, a blank one; the last line does not end */
 
 /* The body in chunks of `size`. */
 static size_t put_chunked(char *out, const char *text, size_t size)
