@@ -111,7 +111,7 @@ static bool read_header(struct request *r, struct span *key)
         http_problem(r, 400, "ambiguous_key", "Idempotency-Key: given twice");
         return false;
     }
-    if (key->len >= 2 && key->p[0] == '"' && key->p[key->len - 1] == '"')
+    if (key->p && key->len >= 2 && key->p[0] == '"' && key->p[key->len - 1] == '"')
         *key = (struct span){key->p + 1, key->len - 2};
     return true;
 }

@@ -21,8 +21,8 @@ void worker_close_all(struct loop *l);
 void worker_answered(struct exchange *x, bool close);
 
 /* The answer comes later: the handler may return without one, and answers with an exchange of its own as long
- * as w->conn is not NULL, on the loop's thread. After config.publish_timeout ms w->overdue is called. The connection
- * must have buffers. */
+ * as w->conn is not NULL, on the loop's thread. After config.publish_timeout ms w->overdue is called. The
+ * connection must have buffers. */
 void worker_wait(struct exchange *x, struct waiter *w);
 
 #endif

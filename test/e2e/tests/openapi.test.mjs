@@ -52,6 +52,7 @@ describe("/openapi.json", () => {
     for (const route of [
       "get /api/sse/subscribe/{}",
       "post /api/sse/notify",
+      "post /api/sse/notify/batch",
       "get /api/sse/metrics",
       "get /api/sse/clients",
       "get /api/sse/clients/{}",
