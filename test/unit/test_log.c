@@ -5,7 +5,9 @@
  */
 #include "log.h"
 
+#include "cursor.h"
 #include "json.h"
+#include "ring.h"
 #include "rng.h"
 
 #include <setjmp.h>
@@ -25,13 +27,23 @@ static uint64_t read_time(void *user)
 }
 
 static const struct clock test_clock = {.mono = read_time, .wall = read_time};
-static const struct log_policy wide = {.size = 1000, .bytes = 1 << 20, .ttl = 0, .total_bytes = 0};
+static const struct log_policies wide = {.base = {.size = 1000, .bytes = 1 << 20}};
 
-static void init(struct log *log, const struct log_policy *policy)
+static const struct log_policies nothing = {.base = {.size = 0}};
+
+static void init_as(struct log *log, const struct log_policies *policies, const struct log_identity *id)
 {
-    time_now = 1000000;
-    assert_int_equal(log_init(log, policy, &test_clock), 0);
+    assert_int_equal(log_init(log, policies, id, &test_clock), 0);
     log_lock(log);
+}
+
+static void init(struct log *log, const struct log_policies *policies)
+{
+    struct log_identity id;
+
+    time_now = 1000000;
+    assert_int_equal(log_identity_make(&id, &test_clock), 0);
+    init_as(log, policies, &id);
 }
 
 static void finish(struct log *log)
@@ -58,7 +70,9 @@ static uint64_t append_ttl(struct log *log, struct channel *c, size_t payload, u
 {
     struct event *e = make(payload);
 
-    assert_int_equal(log_append(log, c, e, ttl), 0);
+    assert_int_equal(log_reserve(log, c), 0);
+    log_number(log, e, log->seq + 1, time_now);
+    log_append(log, c, e, ttl, 0);
     uint64_t seq = e->seq;
 
     event_unref(e);
@@ -80,7 +94,16 @@ static void pull_from(struct log *log, struct channel *const *channels, unsigned
 {
     memset(pull, 0xee, sizeof(*pull));
     pull->cursor = cursor;
-    log_pull(log, channels, count, UINT64_MAX, SIZE_MAX, pull);
+    cursor_pull(log, channels, count, NULL, UINT64_MAX, SIZE_MAX, pull);
+}
+
+/* Does history owe nothing to a reader with this cursor that it cannot give? */
+static bool is_complete(struct log *log, struct channel *const *channels, unsigned count, uint64_t cursor)
+{
+    struct found found;
+
+    cursor_seek(log, channels, count, &(struct seek){.from = SEEK_CURSOR, .cursor = cursor}, &found);
+    return found.resume == RESUME_COMPLETE;
 }
 
 static void expect(const struct pull *pull, unsigned count, const uint64_t *numbers)
@@ -141,9 +164,17 @@ static void test_release(void **state)
     log_release(&log, c);
     c->queued = 0;
     append(&log, c);
+    append_ttl(&log, c, 10, 0);
+    append(&log, c);
     log_release(&log, c);
     assert_ptr_equal(log_find(&log, CHANNEL_CLIENT, SPAN("ada")), c);
-    log_retire(&log, c); /* gives up what it holds */
+    log_retire(&log, c); /* gives up what was for live readers */
+    assert_ptr_equal(log_find(&log, CHANNEL_CLIENT, SPAN("ada")), c);
+    assert_int_equal(log.held_events, 2);
+    assert_int_equal(log.oldest->seq, 1);
+    assert_int_equal(log.newest->seq, 3);
+    log_set_policies(&log, &nothing);
+    log_retire(&log, c); /* all is for live readers */
     assert_null(log_find(&log, CHANNEL_CLIENT, SPAN("ada")));
     assert_int_equal(log.held_events, 0);
     assert_int_equal(log.held_bytes, 0);
@@ -161,7 +192,7 @@ static void test_retire_while_queued(void **state)
     init(&log, &wide);
     struct channel *c = client(&log, "ada");
 
-    append(&log, c);
+    append_ttl(&log, c, 10, 0);
     c->queued = 1;
     log_retire(&log, c);
     assert_ptr_equal(log_find(&log, CHANNEL_CLIENT, SPAN("ada")), c);
@@ -172,7 +203,7 @@ static void test_retire_while_queued(void **state)
     finish(&log);
 }
 
-/* What a channel has lost is remembered when the channel is gone. */
+/* What a channel has missed is remembered when the channel is gone. */
 static void test_forgotten(void **state)
 {
     struct log log;
@@ -183,14 +214,17 @@ static void test_forgotten(void **state)
     uint64_t before = append(&log, log.all), seq = append(&log, c);
 
     append(&log, log.all);
+    log_set_policies(&log, &nothing);
     log_retire(&log, c);
+    assert_null(log_find(&log, CHANNEL_CLIENT, SPAN("ada")));
+    log_set_policies(&log, &wide);
     c = client(&log, "ada");
-    assert_false(log_is_complete(&log, &c, 1, before));
-    assert_true(log_is_complete(&log, &c, 1, seq));
+    assert_false(is_complete(&log, &c, 1, before));
+    assert_true(is_complete(&log, &c, 1, seq));
     log_release(&log, c);
-    c = client(&log, "grace"); /* (one slot in 1024 would be shared) */
+    c = client(&log, "grace"); /* (one slot in 16384 would be shared) */
     if (c->hash % LOG_FORGOTTEN != log_open(&log, CHANNEL_CLIENT, SPAN("ada"))->hash % LOG_FORGOTTEN)
-        assert_true(log_is_complete(&log, &c, 1, before));
+        assert_true(is_complete(&log, &c, 1, before));
     finish(&log);
 }
 
@@ -199,6 +233,7 @@ static void test_forgotten(void **state)
 static void test_numbers(void **state)
 {
     struct log log, later;
+    struct log_identity id_later;
     char id[EVENT_ID_LEN + 1], epoch[EVENT_EPOCH_LEN];
     uint64_t seq;
 
@@ -208,22 +243,27 @@ static void test_numbers(void **state)
     struct event *e = make(1);
 
     time_now += 500;
-    log_number(&log, e);
+    log_number(&log, e, 2, time_now);
     assert_int_equal(e->seq, 2);
     assert_int_equal(e->ts, time_now);
     assert_null(e->channel);
+    assert_int_equal(log.seq, 1);
+    log_pass(&log, e);
+    assert_int_equal(log.seq, 2);
     event_unref(e);
     assert_int_equal(append(&log, client(&log, "a")), 3);
     assert_int_equal(log.held_events, 2);
     event_id(id, log.epoch, 3);
     assert_true(event_parse_id(span_of(id), epoch, &seq)); /* the epoch is one of the legal alphabet */
     time_now += 1000; /* a hub that starts a second later has later ids */
-    assert_int_equal(log_init(&later, &wide, &test_clock), 0);
-    assert_true(strcmp(log.epoch, later.epoch) < 0);
-    log_finish(&later);
-    assert_int_equal(log_init(&later, &wide, &test_clock), 0);
+    assert_int_equal(log_identity_make(&id_later, &test_clock), 0);
+    assert_true(strcmp(log.epoch, id_later.epoch) < 0);
+    id_later.seq = 41; /* a hub that had been there before goes on with its numbers */
+    init_as(&later, &wide, &id_later);
+    assert_string_equal(later.epoch, id_later.epoch);
+    assert_int_equal(append(&later, later.all), 42);
+    finish(&later);
     finish(&log);
-    log_finish(&later);
     log_finish(&later); /* twice is fine */
 }
 
@@ -247,7 +287,7 @@ static void test_ring_grows(void **state)
             assert_true(pull.count > 0);
             for (unsigned i = 0; i < pull.count; i++)
                 assert_int_equal(pull.events[i]->seq, ++at);
-            log_pull_finish(&pull);
+            cursor_pull_finish(&pull);
         }
     }
     assert_int_equal(log.held_events, 1000);
@@ -258,7 +298,7 @@ static void test_ring_grows(void **state)
 static void test_by_count(void **state)
 {
     static struct pull pull;
-    const struct log_policy policy = {.size = 100, .bytes = 1 << 20};
+    const struct log_policies policy = {.base = {.size = 100, .bytes = 1 << 20}};
     struct log log;
 
     (void)state;
@@ -273,24 +313,24 @@ static void test_by_count(void **state)
     pull_from(&log, &log.all, 1, 30, &pull); /* has seen all that was given up */
     assert_false(pull.lost);
     assert_int_equal(pull.events[0]->seq, 31);
-    log_pull_finish(&pull);
-    assert_false(log_is_complete(&log, &log.all, 1, 29));
-    assert_true(log_is_complete(&log, &log.all, 1, 30));
-    assert_true(log_is_complete(&log, &log.all, 1, 130));
-    assert_false(log_is_complete(&log, &log.all, 1, 131)); /* a cursor from the future */
+    cursor_pull_finish(&pull);
+    assert_false(is_complete(&log, &log.all, 1, 29));
+    assert_true(is_complete(&log, &log.all, 1, 30));
+    assert_true(is_complete(&log, &log.all, 1, 130));
+    assert_false(is_complete(&log, &log.all, 1, 131)); /* a cursor from the future */
     finish(&log);
 }
 
 static void test_by_bytes(void **state)
 {
-    const struct log_policy policy = {.size = 1000, .bytes = 512 * 1024};
+    const struct log_policies policy = {.base = {.size = 1000, .bytes = 512 * 1024}};
     struct log log;
 
     (void)state;
     init(&log, &policy);
     for (unsigned i = 0; i < 100; i++) {
         append_ttl(&log, log.all, 50000, UINT64_MAX);
-        assert_true(log.held_bytes <= 512 * 1024);
+        assert_true(log.all->ring->bytes <= 512 * 1024);
     }
     assert_int_equal(log.held_events, 10);
     append_ttl(&log, log.all, 600000, UINT64_MAX); /* the newest is always held, however large */
@@ -302,7 +342,7 @@ static void test_by_bytes(void **state)
 
 static void test_live_window(void **state)
 {
-    const struct log_policy none = {.size = 0, .bytes = 1024};
+    const struct log_policies none = {.base = {.size = 0, .bytes = 1024}};
     struct log log;
 
     (void)state;
@@ -316,7 +356,7 @@ static void test_live_window(void **state)
 
 static void test_by_total(void **state)
 {
-    struct log_policy policy = {.size = 1000, .bytes = 1 << 20, .total_bytes = 20000};
+    const struct log_policies policy = {.base = {.size = 1000, .bytes = 1 << 20}, .total_bytes = 20000};
     struct log log;
     char key[16];
 
@@ -327,20 +367,19 @@ static void test_by_total(void **state)
         append_ttl(&log, client(&log, key), 1000, UINT64_MAX);
         assert_true(log.held_bytes <= 20000);
     }
-    assert_in_range(log.held_events, 15, 19);
+    assert_in_range(log.held_events, 12, 15); /* each with its channel and ring */
     /* A channel that holds nothing any more and has no listener is gone. */
     assert_int_equal(log.channel_count, log.held_events + 2);
     assert_null(log_find(&log, CHANNEL_CLIENT, SPAN("c0")));
     append_ttl(&log, log.all, 30000, UINT64_MAX);
     assert_int_equal(log.held_events, 1);
     assert_int_equal(log.channel_count, 2);
-    policy.total_bytes = 0;
     finish(&log);
 }
 
 static void test_by_age(void **state)
 {
-    const struct log_policy policy = {.size = 1000, .bytes = 1 << 20, .ttl = 1000};
+    const struct log_policies policy = {.base = {.size = 1000, .bytes = 1 << 20, .ttl = 1000}};
     struct log log;
 
     (void)state;
@@ -353,17 +392,25 @@ static void test_by_age(void **state)
     append_ttl(&log, log.all, 1, 300);
     assert_true(log.newest->kept);
     assert_int_equal(log.newest->expires, time_now + 300);
-    time_now += 399;
+    time_now += 299;
     log_sweep(&log);
     assert_int_equal(log.held_events, 4);
-    time_now += 1;
+    time_now += 1; /* the newest is the first to go */
     log_sweep(&log);
     assert_int_equal(log.held_events, 3);
+    assert_int_equal(log.newest->seq, 3);
+    time_now += 99;
+    log_sweep(&log);
+    assert_int_equal(log.held_events, 3);
+    time_now += 1;
+    log_sweep(&log);
+    assert_int_equal(log.held_events, 2);
     time_now += 600;
     log_sweep(&log);
     assert_int_equal(log.held_events, 0);
     assert_null(log.oldest);
     assert_null(log.newest);
+    assert_int_equal(log.held_bytes, 0);
     append(&log, log.all); /* and goes on */
     assert_int_equal(log.held_events, 1);
     finish(&log);
@@ -377,12 +424,21 @@ static void test_policy_changes(void **state)
     init(&log, &wide);
     for (unsigned i = 0; i < 500; i++)
         append(&log, log.all);
-    log.policy.total_bytes = 10000;
+    struct log_policies policies = wide;
+
+    policies.total_bytes = 20000;
+    log_set_policies(&log, &policies);
     log_sweep(&log);
-    assert_true(log.held_bytes <= 10000);
-    log.policy.size = 10;
+    assert_true(log.held_bytes <= 20000);
+    assert_true(log.held_events > 20);
+    policies.base.size = 10;
+    log_set_policies(&log, &policies);
+    log_sweep(&log); /* without anything new being published */
+    assert_int_equal(log.held_events, 10);
+    policies.base.size = 5;
+    log_set_policies(&log, &policies);
     append(&log, log.all);
-    assert_true(log.held_events <= 64);
+    assert_int_equal(log.held_events, 5);
     finish(&log);
 }
 
@@ -408,18 +464,18 @@ static void test_diagram(void **state)
     assert_false(pull.more);
     assert_false(pull.lost);
     assert_int_equal(pull.bytes, 3 * pull.events[0]->size);
-    log_pull_finish(&pull);
+    cursor_pull_finish(&pull);
     assert_int_equal(pull.count, 0);
     pull_from(&log, all_three, 3, 0, &pull);
     expect(&pull, 9, (const uint64_t[]){1, 2, 3, 4, 5, 6, 7, 8, 9});
-    log_pull_finish(&pull);
+    cursor_pull_finish(&pull);
     pull_from(&log, readers, 2, 9, &pull);
     expect(&pull, 0, NULL);
     assert_int_equal(pull.cursor, 9);
     pull_from(&log, readers, 2, 8, &pull);
     expect(&pull, 1, (const uint64_t[]){9});
     assert_int_equal(pull.prev, 6);
-    log_pull_finish(&pull);
+    cursor_pull_finish(&pull);
     finish(&log);
 }
 
@@ -433,25 +489,25 @@ static void test_horizon(void **state)
     for (unsigned i = 0; i < 9; i++)
         append(&log, log.all);
     pull.cursor = 3;
-    log_pull(&log, &log.all, 1, 5, SIZE_MAX, &pull);
+    cursor_pull(&log, &log.all, 1, NULL, 5, SIZE_MAX, &pull);
     expect(&pull, 2, (const uint64_t[]){4, 5});
     assert_int_equal(pull.cursor, 5);
     assert_false(pull.more); /* what lies beyond the horizon is not more */
-    log_pull_finish(&pull);
+    cursor_pull_finish(&pull);
     pull.cursor = 7;
-    log_pull(&log, &log.all, 1, 5, SIZE_MAX, &pull);
+    cursor_pull(&log, &log.all, 1, NULL, 5, SIZE_MAX, &pull);
     expect(&pull, 0, NULL);
     assert_int_equal(pull.cursor, 7); /* never backwards */
     struct channel *quiet = client(&log, "quiet");
 
     pull.cursor = 3;
-    log_pull(&log, &quiet, 1, 6, SIZE_MAX, &pull);
+    cursor_pull(&log, &quiet, 1, NULL, 6, SIZE_MAX, &pull);
     assert_int_equal(pull.cursor, 6); /* nothing for it up to there */
     pull.cursor = 3;
-    log_pull(&log, &quiet, 1, 100, SIZE_MAX, &pull);
+    cursor_pull(&log, &quiet, 1, NULL, 100, SIZE_MAX, &pull);
     assert_int_equal(pull.cursor, 9); /* never ahead of what there is */
     pull.cursor = 2;
-    log_pull(&log, NULL, 0, 100, SIZE_MAX, &pull);
+    cursor_pull(&log, NULL, 0, NULL, 100, SIZE_MAX, &pull);
     assert_int_equal(pull.cursor, 9);
     finish(&log);
 }
@@ -463,34 +519,34 @@ static void test_portions(void **state)
 
     (void)state;
     init(&log, &wide);
-    for (unsigned i = 0; i < LOG_PULL_MAX + 1; i++)
+    for (unsigned i = 0; i < CURSOR_PULL_MAX + 1; i++)
         append(&log, log.all);
     pull_from(&log, &log.all, 1, 0, &pull);
-    assert_int_equal(pull.count, LOG_PULL_MAX);
+    assert_int_equal(pull.count, CURSOR_PULL_MAX);
     assert_true(pull.more);
-    assert_int_equal(pull.cursor, LOG_PULL_MAX);
+    assert_int_equal(pull.cursor, CURSOR_PULL_MAX);
     size_t one = pull.events[0]->size;
 
-    log_pull_finish(&pull);
+    cursor_pull_finish(&pull);
     pull_from(&log, &log.all, 1, 1, &pull);
-    assert_int_equal(pull.count, LOG_PULL_MAX);
+    assert_int_equal(pull.count, CURSOR_PULL_MAX);
     assert_false(pull.more); /* exactly what fits */
-    log_pull_finish(&pull);
+    cursor_pull_finish(&pull);
     pull.cursor = 0;
-    log_pull(&log, &log.all, 1, UINT64_MAX, 3 * one, &pull);
+    cursor_pull(&log, &log.all, 1, NULL, UINT64_MAX, 3 * one, &pull);
     assert_int_equal(pull.count, 3);
     assert_int_equal(pull.bytes, 3 * one);
     assert_true(pull.more);
     assert_int_equal(pull.cursor, 3);
-    log_pull_finish(&pull);
-    log_pull(&log, &log.all, 1, UINT64_MAX, 3 * one - 1, &pull);
+    cursor_pull_finish(&pull);
+    cursor_pull(&log, &log.all, 1, NULL, UINT64_MAX, 3 * one - 1, &pull);
     assert_int_equal(pull.count, 2);
     assert_int_equal(pull.cursor, 5);
-    log_pull_finish(&pull);
-    log_pull(&log, &log.all, 1, UINT64_MAX, 0, &pull);
+    cursor_pull_finish(&pull);
+    cursor_pull(&log, &log.all, 1, NULL, UINT64_MAX, 0, &pull);
     assert_int_equal(pull.count, 1); /* one event always, however large */
     assert_true(pull.more);
-    log_pull_finish(&pull);
+    cursor_pull_finish(&pull);
     finish(&log);
 }
 
@@ -506,10 +562,11 @@ static void test_references(void **state)
 
     append(&log, c);
     pull_from(&log, &c, 1, 0, &pull);
+    log_set_policies(&log, &nothing);
     log_retire(&log, c);
     assert_int_equal(pull.events[0]->refs, 1);
     assert_int_equal(event_text(pull.events[0]).p[0], 'i');
-    log_pull_finish(&pull);
+    cursor_pull_finish(&pull);
     finish(&log);
 }
 
@@ -517,7 +574,7 @@ static void test_references(void **state)
 static void test_prev_of_an_empty_source(void **state)
 {
     static struct pull pull;
-    const struct log_policy policy = {.size = 1000, .bytes = 1 << 20, .ttl = 100};
+    const struct log_policies policy = {.base = {.size = 1000, .bytes = 1 << 20, .ttl = 100}};
     struct log log;
 
     (void)state;
@@ -536,7 +593,7 @@ static void test_prev_of_an_empty_source(void **state)
     pull_from(&log, channels, 2, gone, &pull);
     expect(&pull, 1, &next);
     assert_int_equal(pull.prev, gone);
-    log_pull_finish(&pull);
+    cursor_pull_finish(&pull);
     pull_from(&log, channels, 2, gone - 1, &pull);
     assert_true(pull.lost);
     finish(&log);
@@ -557,10 +614,10 @@ static void test_owed(void **state)
     append_ttl(&log, ada, 2000, UINT64_MAX);
     uint64_t second = log.newest->size;
 
-    assert_int_equal(log_owed(both, 2, 0), first + second);
-    assert_int_equal(log_owed(both, 2, 1), second);
-    assert_int_equal(log_owed(both, 1, 1), 0);
-    assert_int_equal(log_owed(both, 2, 2), 0);
+    assert_int_equal(cursor_owed(both, 2, 0), first + second);
+    assert_int_equal(cursor_owed(both, 2, 1), second);
+    assert_int_equal(cursor_owed(both, 1, 1), 0);
+    assert_int_equal(cursor_owed(both, 2, 2), 0);
     finish(&log);
 }
 
@@ -600,7 +657,7 @@ static void model_pull(const struct model *m, unsigned mask, uint64_t cursor, ui
     for (uint64_t n = cursor + 1; !want->lost && n <= m->log.seq && n <= horizon; n++) {
         if (!(mask >> m->channel_of[n] & 1))
             continue;
-        if (want->count == LOG_PULL_MAX || (want->count > 0 && want->bytes + m->size_of[n] > max_bytes)) {
+        if (want->count == CURSOR_PULL_MAX || (want->count > 0 && want->bytes + m->size_of[n] > max_bytes)) {
             want->more = true;
             return;
         }
@@ -624,7 +681,7 @@ static void pull_masked(struct model *m, unsigned mask, uint64_t cursor, uint64_
         if (mask >> i & 1)
             channels[count++] = m->channels[i];
     pull->cursor = cursor;
-    log_pull(&m->log, channels, count, horizon, max_bytes, pull);
+    cursor_pull(&m->log, channels, count, NULL, horizon, max_bytes, pull);
 }
 
 static bool same(const struct pull *a, const struct pull *b)
@@ -648,19 +705,19 @@ static void check_prev(struct model *m, unsigned mask, uint64_t horizon, size_t 
     for (uint64_t cursor = pull->prev; cursor < first; cursor += 1 + (first - pull->prev) / 5) {
         pull_masked(m, mask, cursor, horizon, max_bytes, &other);
         assert_true(same(&other, pull));
-        log_pull_finish(&other);
+        cursor_pull_finish(&other);
     }
     if (pull->prev == 0)
         return;
     pull_masked(m, mask, pull->prev - 1, horizon, max_bytes, &other);
     assert_false(same(&other, pull));
-    log_pull_finish(&other);
+    cursor_pull_finish(&other);
 }
 
 static void check_pull(struct model *m)
 {
     static struct pull pull, want;
-    uint64_t numbers[LOG_PULL_MAX];
+    uint64_t numbers[CURSOR_PULL_MAX];
     unsigned mask = 1 + rng_below(&m->rng, (1 << CHANNELS) - 1);
     uint64_t back = rng_below(&m->rng, 250), cursor = m->log.seq > back ? m->log.seq - back : 0;
     uint64_t horizon =
@@ -677,7 +734,7 @@ static void check_pull(struct model *m)
         assert_int_equal(pull.cursor, want.cursor);
     if (pull.count > 0)
         check_prev(m, mask, horizon, max_bytes, &pull);
-    log_pull_finish(&pull);
+    cursor_pull_finish(&pull);
 }
 
 static void publish(struct model *m)
@@ -689,9 +746,23 @@ static void publish(struct model *m)
     m->size_of[m->log.seq] = m->log.newest->size;
 }
 
+/* What channels that hold something cost beside their events. */
+static uint64_t channels_cost(const struct model *m)
+{
+    uint64_t bytes = 0;
+
+    for (unsigned i = 0; i < CHANNELS; i++) {
+        const struct channel *c = m->channels[i];
+
+        if (c->ring && c->ring->count > 0)
+            bytes += sizeof(*c) + c->key_len + sizeof(*c->ring) + c->ring->cap * sizeof(*c->ring->slots);
+    }
+    return bytes;
+}
+
 static void check_sums(const struct model *m)
 {
-    uint64_t bytes = 0, events = 0, before = 0;
+    uint64_t bytes = channels_cost(m), events = 0, before = 0;
 
     for (const struct event *e = m->log.oldest; e; e = e->newer) {
         assert_true(e->seq > before);
@@ -703,13 +774,13 @@ static void check_sums(const struct model *m)
     assert_int_equal(m->log.held_events, events);
 }
 
-static void run_model(uint64_t seed, const struct log_policy *policy)
+static void run_model(uint64_t seed, const struct log_policies *policies)
 {
     static struct model m;
 
     memset(&m, 0, sizeof(m));
     m.rng.state = seed;
-    init(&m.log, policy);
+    init(&m.log, policies);
     m.channels[0] = m.log.all;
     for (unsigned i = 1; i < CHANNELS; i++) {
         char key[] = {(char)('a' + i), '\0'};
@@ -737,12 +808,12 @@ static void run_model(uint64_t seed, const struct log_policy *policy)
 
 static void test_like_a_list(void **state)
 {
-    static const struct log_policy policies[] = {
-        {.size = 1000, .bytes = 1 << 20},
-        {.size = 70, .bytes = 1 << 20},
-        {.size = 1000, .bytes = 1 << 20, .total_bytes = 30000},
-        {.size = 1000, .bytes = 1 << 20, .ttl = 1500},
-        {.size = 0, .bytes = 1024, .ttl = 3000, .total_bytes = 50000},
+    static const struct log_policies policies[] = {
+        {.base = {.size = 1000, .bytes = 1 << 20}},
+        {.base = {.size = 70, .bytes = 1 << 20}},
+        {.base = {.size = 1000, .bytes = 1 << 20}, .total_bytes = 30000},
+        {.base = {.size = 1000, .bytes = 1 << 20, .ttl = 1500}},
+        {.base = {.size = 0, .bytes = 1024, .ttl = 3000}, .total_bytes = 50000},
     };
 
     (void)state;
