@@ -176,7 +176,7 @@ struct tidings_config {
 
     /* keys of publishers that repeat themselves (reload) */
     uint32_t idempotency_window; /* how long a key is remembered, milliseconds, 1 s..7 d [10 m] */
-    uint32_t idempotency_keys;   /* remembered at once, 1..100,000,000 [500,000] */
+    uint32_t idempotency_keys;   /* remembered at once, 1..10,000,000 [500,000] */
 
     uint32_t send_buffer; /* SO_SNDBUF of accepted sockets, bytes: what a reader that never reads can pin in
                              the kernel is about twice this [16 KiB]; 0 = the kernel's default; read when

@@ -168,6 +168,16 @@ static void say_what_to_open(const struct serve *serve)
     }
 }
 
+static void say_where_events_are_kept(const struct serve *serve)
+{
+    const struct tidings_config *config = &serve->running->config;
+
+    if (!config->store || strcmp(config->store, "memory") == 0)
+        return;
+    logger_say(serve->log, TIDINGS_LOG_INFO, "store", "store: %s, sync %s", config->store,
+               config->store_sync == TIDINGS_SYNC_FULL ? "full" : "normal");
+}
+
 static void greet(const struct serve *serve)
 {
     for (size_t i = 0; i < serve->running->listen.count; i++)
@@ -180,6 +190,7 @@ static void greet(const struct serve *serve)
     else
         logger_say(serve->log, TIDINGS_LOG_INFO, "loopback",
                    "no credentials configured: serving loopback only");
+    say_where_events_are_kept(serve);
     say_what_to_open(serve);
 }
 
@@ -187,6 +198,8 @@ static int start_hub(struct serve *serve)
 {
     int result = tidings_hub_create(&serve->hub, &serve->running->config);
 
+    if (result == TIDINGS_ESTORE)
+        return EXIT_FAILED; /* the hub has said what is wrong with the store */
     if (result < 0)
         return complain(serve, "cannot create the hub", result);
     result = assets_add(serve->hub);

@@ -3,37 +3,25 @@
  * Reads settings from flags, environment and file into struct settings.
  *
  *     flags  ──┐
- *     env    ──┼─> assign(): find the row, check the value, store it unless a stronger source already has
- *     file   ──┘
+ *     env    ──┼─> settings_assign(): find the row, check the value, store it unless a stronger source
+ * already has file   ──┘
  *
  * The sources are read strongest first, because the strongest ones say where the file is. Every value is
  * checked, also one that a stronger source hides: a mistake that shows up only when a flag is removed is a
  * trap.
  *
- * The file is read by libinih, one `name = value` a line; sections mean nothing here and are refused.
+ * The file is settings_file.c's.
  */
 #include "settings.h"
 
-#include <errno.h>
-#include <ini.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "settings_table.h"
+#include "settings_reader.h"
 #include "value.h"
 
 #define ENV_PREFIX "TIDINGS_"
-#define SHOWN_MAX  80 /* bytes of a wrong value or path that a message repeats */
-
-/* One reading of the sources; what is being read now. */
-struct reader {
-    struct settings *settings;
-    char *error;
-    enum settings_origin origin;
-    const char *file; /* of SETTINGS_FILE */
-    unsigned line;
-};
 
 static void put_where(const struct reader *reader, const struct setting *row, char *out, size_t size)
 {
@@ -52,9 +40,7 @@ static void put_where(const struct reader *reader, const struct setting *row, ch
         out[n] = out[n] == '-' ? '_' : (char)(out[n] >= 'a' && out[n] <= 'z' ? out[n] - 32 : out[n]);
 }
 
-/* Writes the one line that names the culprit; returns -1. */
-__attribute__((format(printf, 3, 4))) static int wrong(const struct reader *reader, const struct setting *row,
-                                                       const char *format, ...)
+int settings_wrong(const struct reader *reader, const struct setting *row, const char *format, ...)
 {
     char where[SHOWN_MAX * 2], what[SETTINGS_ERROR_MAX / 2];
     va_list args;
@@ -67,18 +53,18 @@ __attribute__((format(printf, 3, 4))) static int wrong(const struct reader *read
     return -1;
 }
 
-static int wrong_value(const struct reader *reader, const struct setting *row, const char *value,
-                       const char *right)
+int settings_wrong_value(const struct reader *reader, const struct setting *row, const char *value,
+                         const char *right)
 {
     char shown[SHOWN_MAX];
 
     value_print_safe(shown, sizeof shown, value);
-    return wrong(reader, row, "\"%s\" is not %s", shown, right);
+    return settings_wrong(reader, row, "\"%s\" is not %s", shown, right);
 }
 
 /* ------------------------------------------------------------------ one value */
 
-static size_t row_index(const char *name, size_t len)
+size_t settings_row_index(const char *name, size_t len)
 {
     const struct setting *row;
     size_t i;
@@ -90,7 +76,7 @@ static size_t row_index(const char *name, size_t len)
     return i; /* settings_row(i) is NULL if there is none */
 }
 
-static int list_add(struct settings_list *list, const char *text, size_t len)
+int settings_list_add(struct settings_list *list, const char *text, size_t len)
 {
     char *copy;
 
@@ -118,7 +104,7 @@ static int store_text(const struct reader *reader, const struct setting *row, co
     char *copy = strdup(value);
 
     if (!copy)
-        return wrong(reader, row, "out of memory");
+        return settings_wrong(reader, row, "out of memory");
     free(*at);
     *at = copy;
     return 0;
@@ -129,14 +115,17 @@ static int check_text(const struct reader *reader, const struct setting *row, co
     static const char *const address_hint =
         "an address such as 127.0.0.1:3000, [::1]:3000, localhost:3000 or "
         "unix:/run/tidings.sock";
+    static const char *const store_hint = "memory or a file such as sqlite:/var/lib/tidings/tidings.db";
 
     if (row->check(value))
         return 0;
     if (strcmp(row->form, "ADDR:PORT") == 0)
-        return wrong_value(reader, row, value, address_hint);
+        return settings_wrong_value(reader, row, value, address_hint);
+    if (strcmp(row->form, "memory|sqlite:PATH") == 0)
+        return settings_wrong_value(reader, row, value, store_hint);
     if (strcmp(row->form, "HOST") == 0)
-        return wrong_value(reader, row, value, "a host name such as hub.example.com, or *");
-    return wrong_value(reader, row, value, "the name of a file");
+        return settings_wrong_value(reader, row, value, "a host name such as hub.example.com, or *");
+    return settings_wrong_value(reader, row, value, "the name of a file");
 }
 
 /* One piece of a list; out_of_sight when a stronger source has set the list already. */
@@ -148,10 +137,10 @@ static int assign_piece(const struct reader *reader, const struct setting *row, 
     int result;
 
     if (!copy)
-        return wrong(reader, row, "out of memory");
+        return settings_wrong(reader, row, "out of memory");
     result = check_text(reader, row, copy);
-    if (result == 0 && !out_of_sight && list_add(list, copy, len) < 0)
-        result = wrong(reader, row, "more than %d values", SETTINGS_LIST_MAX);
+    if (result == 0 && !out_of_sight && settings_list_add(list, copy, len) < 0)
+        result = settings_wrong(reader, row, "more than %d values", SETTINGS_LIST_MAX);
     free(copy);
     return result;
 }
@@ -185,7 +174,7 @@ static int wrong_choice(const struct reader *reader, const struct setting *row, 
         const char *glue = i == 0 ? "" : row->choices[i + 1] ? ", " : " or ";
         snprintf(right + used, sizeof right - used, "%s%s", glue, row->choices[i]);
     }
-    return wrong_value(reader, row, value, right);
+    return settings_wrong_value(reader, row, value, right);
 }
 
 static int check_range(const struct reader *reader, const struct setting *row, const char *value,
@@ -205,26 +194,27 @@ static int check_range(const struct reader *reader, const struct setting *row, c
         snprintf(low, sizeof low, "%llu", (unsigned long long)row->min);
         snprintf(high, sizeof high, "%llu", (unsigned long long)row->max);
     }
-    return wrong(reader, row, "%.40s is out of range, it can be %s to %s", value, low, high);
+    return settings_wrong(reader, row, "%.40s is out of range, it can be %s to %s", value, low, high);
 }
 
-static int read_number(const struct reader *reader, const struct setting *row, const char *value,
-                       uint64_t *number)
+int settings_read_number(const struct reader *reader, const struct setting *row, const char *value,
+                         uint64_t *number)
 {
     bool flag;
 
     switch (row->kind) {
     case SETTING_DURATION:
         if (!value_duration(value, number))
-            return wrong_value(reader, row, value, "a duration (500ms, 15s, 2m, 1h or a number of seconds)");
+            return settings_wrong_value(reader, row, value,
+                                        "a duration (500ms, 15s, 2m, 1h or a number of seconds)");
         return check_range(reader, row, value, *number);
     case SETTING_SIZE:
         if (!value_size(value, number))
-            return wrong_value(reader, row, value, "a size (16KiB, 1MiB or a number of bytes)");
+            return settings_wrong_value(reader, row, value, "a size (16KiB, 1MiB or a number of bytes)");
         return check_range(reader, row, value, *number);
     case SETTING_FLAG:
         if (!value_flag(value, &flag))
-            return wrong_value(reader, row, value, "true or false");
+            return settings_wrong_value(reader, row, value, "true or false");
         *number = flag;
         return 0;
     case SETTING_ENUM:
@@ -241,11 +231,12 @@ static int read_number(const struct reader *reader, const struct setting *row, c
         return 0;
     }
     if (!value_count(value, number))
-        return wrong_value(reader, row, value, row->automatic ? "a whole number or auto" : "a whole number");
+        return settings_wrong_value(reader, row, value,
+                                    row->automatic ? "a whole number or auto" : "a whole number");
     return check_range(reader, row, value, *number);
 }
 
-static int assign(const struct reader *reader, size_t index, const char *value)
+int settings_assign(const struct reader *reader, size_t index, const char *value)
 {
     const struct setting *row = settings_row(index);
     struct settings *settings = reader->settings;
@@ -259,7 +250,7 @@ static int assign(const struct reader *reader, size_t index, const char *value)
         if (check_text(reader, row, value) < 0 || (!out_of_sight && store_text(reader, row, value) < 0))
             return -1;
     } else {
-        if (read_number(reader, row, value, &number) < 0)
+        if (settings_read_number(reader, row, value, &number) < 0)
             return -1;
         if (!out_of_sight)
             settings_set_number(settings, row, number);
@@ -291,17 +282,17 @@ static int read_flag(const struct reader *reader, int argc, char *const *argv)
 
     if (strncmp(argv[0], "--", 2) != 0)
         return unknown_argument(reader, argv[0]);
-    index = row_index(name, equals ? (size_t)(equals - name) : strlen(name));
+    index = settings_row_index(name, equals ? (size_t)(equals - name) : strlen(name));
     row = settings_row(index);
     if (!row)
         return unknown_argument(reader, argv[0]);
     if (equals)
-        return assign(reader, index, equals + 1) < 0 ? -1 : 1;
+        return settings_assign(reader, index, equals + 1) < 0 ? -1 : 1;
     if (row->kind == SETTING_FLAG)
-        return assign(reader, index, "true") < 0 ? -1 : 1;
+        return settings_assign(reader, index, "true") < 0 ? -1 : 1;
     if (argc < 2 || strncmp(argv[1], "--", 2) == 0)
-        return wrong(reader, row, "needs a value");
-    return assign(reader, index, argv[1]) < 0 ? -1 : 2;
+        return settings_wrong(reader, row, "needs a value");
+    return settings_assign(reader, index, argv[1]) < 0 ? -1 : 2;
 }
 
 static int read_flags(struct reader *reader, int argc, char *const *argv)
@@ -341,7 +332,7 @@ static size_t row_of_variable(const char *name, size_t len)
         return SETTINGS_MAX;
     for (size_t i = 0; i < len; i++)
         flag[i] = name[i] == '_' ? '-' : (char)(name[i] >= 'A' && name[i] <= 'Z' ? name[i] + 32 : '?');
-    return row_index(flag, len);
+    return settings_row_index(flag, len);
 }
 
 static int warn_of_variable(struct reader *reader, const char *name, size_t len)
@@ -352,7 +343,7 @@ static int warn_of_variable(struct reader *reader, const char *name, size_t len)
     snprintf(safe, sizeof safe, "%.*s", (int)len, name);
     value_print_safe(shown, sizeof shown, safe);
     n = snprintf(line, sizeof line, "%s: no setting has this name; the variable is ignored", shown);
-    list_add(&reader->settings->warnings, line, (size_t)n);
+    settings_list_add(&reader->settings->warnings, line, (size_t)n);
     return 0;
 }
 
@@ -367,115 +358,10 @@ static int read_environment(struct reader *reader, char *const *env)
         index = row_of_variable(*env, len);
         if (settings_row(index) == NULL)
             warn_of_variable(reader, *env, len);
-        else if (assign(reader, index, equals + 1) < 0)
+        else if (settings_assign(reader, index, equals + 1) < 0)
             return -1;
     }
     return 0;
-}
-
-/* ------------------------------------------------------------------ file */
-
-/* What libinih is given to read from: it counts lines, so that a message can name one, and stops at what
- * libinih would silently cut or split. */
-struct lines {
-    struct reader *reader;
-    FILE *file;
-    bool failed; /* reader->error is set */
-};
-
-static int file_error(struct lines *lines, const char *what)
-{
-    char path[SHOWN_MAX];
-
-    if (!lines->failed) {
-        value_print_safe(path, sizeof path, lines->reader->file);
-        snprintf(lines->reader->error, SETTINGS_ERROR_MAX, "%s:%u: %s", path, lines->reader->line, what);
-    }
-    lines->failed = true;
-    return 0;
-}
-
-/* fgets() for libinih. */
-static char *next_line(char *out, int size, void *stream)
-{
-    struct lines *lines = stream;
-    int n = 0, c = EOF;
-
-    if (lines->failed)
-        return NULL;
-    lines->reader->line++;
-    while (n < size - 1 && (c = getc(lines->file)) != EOF) {
-        out[n++] = (char)c;
-        if (c == '\n' || c == '\0')
-            break;
-    }
-    out[n] = '\0';
-    if (c == '\0')
-        file_error(lines, "a NUL byte");
-    else if (n == size - 1 && c != '\n')
-        file_error(lines, "the line is too long");
-    else if (out[strspn(out, " \t")] == '[')
-        file_error(lines, "sections are not used; write lines `name = value` only");
-    return lines->failed || n == 0 ? NULL : out;
-}
-
-/* libinih's callback: 1 = go on, 0 = wrong. */
-static int file_setting(void *user, const char *section, const char *name, const char *value)
-{
-    struct lines *lines = user;
-    struct reader *reader = lines->reader;
-    size_t index = row_index(name, strlen(name));
-    const struct setting *row = settings_row(index);
-    char shown[SHOWN_MAX], what[SHOWN_MAX * 2];
-
-    (void)section; /* next_line() lets none through */
-    if (lines->failed)
-        return 0;
-    if (!row || row->not_in_file) {
-        value_print_safe(shown, sizeof shown, name);
-        snprintf(what, sizeof what, row ? "%s: cannot be set in a file" : "%s: no setting has this name",
-                 shown);
-        return file_error(lines, what);
-    }
-    if (reader->settings->line[index] != 0 && row->kind != SETTING_LIST) {
-        snprintf(what, sizeof what, "%s: already set in line %u", row->name, reader->settings->line[index]);
-        return file_error(lines, what);
-    }
-    reader->settings->line[index] = reader->line;
-    lines->failed = assign(reader, index, value) < 0;
-    return !lines->failed;
-}
-
-static int read_file(struct reader *reader)
-{
-    struct lines lines = {.reader = reader};
-    char shown[SHOWN_MAX];
-    int result;
-
-    reader->origin = SETTINGS_FILE;
-    reader->file = reader->settings->config_file;
-    if (!reader->file)
-        return 0;
-    errno = 0;
-    lines.file = fopen(reader->file, "re");
-    if (lines.file) {
-        result = ini_parse_stream(next_line, &lines, file_setting, &lines);
-        /* The first wrong line; before ours, or without one of ours, it is one that libinih could not read.
-         */
-        if (result > 0 && (!lines.failed || (unsigned)result < reader->line)) {
-            lines.failed = false;
-            reader->line = (unsigned)result;
-            file_error(&lines, "not of the form `name = value`");
-        }
-    }
-    if (!lines.failed && (!lines.file || ferror(lines.file))) {
-        value_print_safe(shown, sizeof shown, reader->file);
-        snprintf(reader->error, SETTINGS_ERROR_MAX, "--config: cannot read %s: %s", shown, strerror(errno));
-        lines.failed = true;
-    }
-    if (lines.file)
-        fclose(lines.file);
-    return lines.failed ? -1 : 0;
 }
 
 /* ------------------------------------------------------------------ the whole */
@@ -487,7 +373,7 @@ static int add_fallbacks(struct settings *settings)
     for (size_t i = 0; (row = settings_row(i)) != NULL; i++) {
         struct settings_list *list = (struct settings_list *)(void *)((char *)settings + row->offset);
         if (row->kind == SETTING_LIST && row->fallback && list->count == 0 &&
-            list_add(list, row->fallback, strlen(row->fallback)) < 0)
+            settings_list_add(list, row->fallback, strlen(row->fallback)) < 0)
             return -1;
     }
     return 0;
@@ -514,7 +400,8 @@ int settings_load(struct settings *settings, int argc, char *const *argv, char *
     tidings_config_init(&settings->config);
     settings->drain_time = 10000;
     settings->log_level = TIDINGS_LOG_INFO;
-    if (read_flags(&reader, argc, argv) < 0 || read_environment(&reader, env) < 0 || read_file(&reader) < 0)
+    if (read_flags(&reader, argc, argv) < 0 || read_environment(&reader, env) < 0 ||
+        settings_read_file(&reader) < 0)
         return -1;
     if (add_fallbacks(settings) < 0) {
         snprintf(error, SETTINGS_ERROR_MAX, "out of memory");
@@ -522,6 +409,10 @@ int settings_load(struct settings *settings, int argc, char *const *argv, char *
     }
     if (settings->public_host.count > 0)
         settings->config.public_hosts = (const char *const *)settings->public_host.items;
+    if (settings->topic_pattern.count > 0)
+        settings->config.topic_policies = settings->topic_policy;
+    settings->config.topic_policy_count = settings->topic_pattern.count;
+    settings->config.store = settings->store;
     return check_config(settings, error);
 }
 
@@ -530,9 +421,14 @@ void settings_finish(struct settings *settings)
     list_finish(&settings->listen);
     list_finish(&settings->public_host);
     list_finish(&settings->warnings);
+    list_finish(&settings->topic_pattern);
+    free(settings->store);
     free(settings->config_file);
-    settings->config_file = NULL;
+    settings->store = settings->config_file = NULL;
     settings->config.public_hosts = NULL;
+    settings->config.store = NULL;
+    settings->config.topic_policies = NULL;
+    settings->config.topic_policy_count = 0;
 }
 
 const char *settings_where(const struct settings *settings, const char *name, char *out, size_t size)
@@ -545,7 +441,7 @@ const char *settings_where(const struct settings *settings, const char *name, ch
     snprintf(flag, sizeof flag, "%s", name);
     for (char *p = flag; *p; p++)
         *p = *p == '_' ? '-' : *p;
-    index = row_index(flag, strlen(flag));
+    index = settings_row_index(flag, strlen(flag));
     row = settings_row(index);
     if (!row) {
         snprintf(out, size, "%s", name);

@@ -19,6 +19,8 @@
 #define SETTINGS_LIST_MAX  64  /* values that a repeatable setting may have */
 #define SETTINGS_ERROR_MAX 512 /* room for one line that names a wrong setting */
 
+_Static_assert(SETTINGS_LIST_MAX >= TIDINGS_TOPIC_POLICIES_MAX, "patterns of topics are a list");
+
 /* Strings in the order given; items[count] is NULL. The list owns them. */
 struct settings_list {
     char *items[SETTINGS_LIST_MAX + 1];
@@ -33,9 +35,16 @@ enum settings_origin {
 };
 
 struct settings {
-    struct tidings_config config; /* its public_hosts points into public_host below */
+    struct tidings_config config; /* its public_hosts, store and topic_policies point to what is below */
     struct settings_list listen;
     struct settings_list public_host;
+    char *store; /* NULL if nothing was said */
+
+    /* Sections of the file; policy i has pattern i, which begins in line i. */
+    struct settings_list topic_pattern;
+    struct tidings_topic_policy topic_policy[TIDINGS_TOPIC_POLICIES_MAX];
+    unsigned topic_line[TIDINGS_TOPIC_POLICIES_MAX];
+
     uint64_t drain_time; /* ms */
     enum logline_format log_format;
     enum tidings_log_level log_level;

@@ -74,14 +74,14 @@ static void print_wrapped(FILE *out, size_t column, const char *text)
     fputc('\n', out);
 }
 
-static void print_row(FILE *out, const struct settings *defaults, const struct setting *row)
+/* prefix is what is written before the name, value the default. */
+static void print_row(FILE *out, const char *prefix, const struct setting *row, const char *value)
 {
-    char form[64], value[128], text[512];
+    char form[64], text[512];
     int column;
 
     put_form(row, form, sizeof form);
-    put_default(defaults, row, value, sizeof value);
-    column = fprintf(out, "  --%s%s%s", row->name, form[0] ? " " : "", form);
+    column = fprintf(out, "  %s%s%s%s", prefix, row->name, form[0] ? " " : "", form);
     snprintf(text, sizeof text, "%s%s%s%s%s", row->help, row->kind == SETTING_LIST ? "; repeatable" : "",
              value[0] ? " [" : "", value, value[0] ? "]" : "");
     print_wrapped(out, column > 0 ? (size_t)column : 0, text);
@@ -96,9 +96,22 @@ static void init_defaults(struct settings *defaults)
     settings_load(defaults, 0, none, none, error);
 }
 
+static void print_topics(FILE *out)
+{
+    fputs("\nTopics, in the file only: lines after [topic NAME] or [topic BEGINNING*] say what is kept "
+          "differently for the\n"
+          "topics that fit. The longest that fits counts, an exact name before any beginning; what is not "
+          "said is as\n"
+          "above. General lines come before the first section.\n",
+          out);
+    for (size_t i = 0; i < SETTINGS_TOPIC_ROWS; i++)
+        print_row(out, "", &settings_topic_rows[i], "");
+}
+
 void settings_print_help(FILE *out)
 {
     struct settings defaults;
+    char value[128];
 
     init_defaults(&defaults);
     fputs("Every setting is a flag, an environment variable (--max-body: TIDINGS_MAX_BODY) and a line of the "
@@ -109,9 +122,12 @@ void settings_print_help(FILE *out)
           out);
     for (size_t g = 0; g < settings_group_count; g++) {
         fprintf(out, "\n%s\n", settings_groups[g].title);
-        for (size_t i = 0; i < settings_groups[g].count; i++)
-            print_row(out, &defaults, &settings_groups[g].rows[i]);
+        for (size_t i = 0; i < settings_groups[g].count; i++) {
+            put_default(&defaults, &settings_groups[g].rows[i], value, sizeof value);
+            print_row(out, "--", &settings_groups[g].rows[i], value);
+        }
     }
+    print_topics(out);
     settings_finish(&defaults);
 }
 
@@ -172,19 +188,60 @@ static const char markdown_head[] =
     "stand alone:\n"
     "`--insecure` is `--insecure=true`. The settings with the default `auto` take the word `auto`, too.\n"
     "\n"
-    "The file has one `name = value` a line, comments begin with `#` or `;`, sections are not used. An "
-    "unknown name\n"
-    "in it is an error; an unknown environment variable that begins with `TIDINGS_` is a warning. "
-    "(`TIDINGS_URL`,\n"
-    "`TIDINGS_KEY` and `TIDINGS_TOKEN` belong to the client commands.) A wrong setting stops the start with "
-    "exit\n"
-    "code 2 and one line that names it; `tidings serve --check-config` only checks.\n"
+    "The file has one `name = value` a line, comments begin with `#` or `;`; at its end may stand sections "
+    "for\n"
+    "[topics](#topics). An unknown name in it is an error; an unknown environment variable that begins with\n"
+    "`TIDINGS_` is a warning. (`TIDINGS_URL`, `TIDINGS_KEY` and `TIDINGS_TOKEN` belong to the client "
+    "commands.) A\n"
+    "wrong setting stops the start with exit code 2 and one line that names it; `tidings serve "
+    "--check-config` only\n"
+    "checks.\n"
     "\n"
     "`SIGHUP` reads everything again and applies the settings marked *reload* without closing a connection. "
     "If\n"
     "something is wrong, the old settings stay and the log says what it was; changed settings that need a "
     "restart are\n"
     "named in a warning.\n";
+
+static const char markdown_topics[] =
+    "\n"
+    "## Topics\n"
+    "\n"
+    "Sections of the file, and only of the file, say what is kept differently for some topics:\n"
+    "\n"
+    "```ini\n"
+    "# General lines come first: in an INI file a section goes on until the next one begins.\n"
+    "history-size = 1000\n"
+    "\n"
+    "[topic prices.*]\n"
+    "latest-only = true\n"
+    "history-ttl = 1h\n"
+    "\n"
+    "[topic chat.lobby]\n"
+    "history-size = 5000\n"
+    "history-bytes = 4MiB\n"
+    "```\n"
+    "\n"
+    "`[topic PATTERN]` names a topic, or with a final `*` the beginning of topics; `*` alone fits every "
+    "topic. "
+    "Of all\n"
+    "patterns that fit a topic only one counts: its exact name before any beginning, and a longer beginning "
+    "before a\n"
+    "shorter one. What the section leaves out is as the general settings say. The order of the sections "
+    "means "
+    "nothing; a\n"
+    "pattern can have one section only, and a file at most 64. Everything in a section is applied by "
+    "`SIGHUP`.\n"
+    "\n"
+    "| line | meaning |\n| --- | --- |\n";
+
+static void markdown_topic_row(FILE *out, const struct setting *row)
+{
+    char form[64];
+
+    put_form(row, form, sizeof form);
+    fprintf(out, "| `%s = %s` | %s |\n", row->name, form[0] ? form : "true", row->help);
+}
 
 void settings_print_markdown(FILE *out)
 {
@@ -198,5 +255,8 @@ void settings_print_markdown(FILE *out)
         for (size_t i = 0; i < settings_groups[g].count; i++)
             markdown_row(out, &defaults, &settings_groups[g].rows[i]);
     }
+    fputs(markdown_topics, out);
+    for (size_t i = 0; i < SETTINGS_TOPIC_ROWS; i++)
+        markdown_topic_row(out, &settings_topic_rows[i]);
     settings_finish(&defaults);
 }

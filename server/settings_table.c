@@ -17,8 +17,15 @@
 #define KIB    UINT64_C(1024)
 #define MIB    (1024 * KIB)
 
+#define HISTORY_SIZE_MAX  10000000
+#define HISTORY_BYTES_MAX (1024 * MIB)
+#define HISTORY_TTL_MAX   (24 * DAY)
+
 #define AT(field)                                                                                            \
     .offset = offsetof(struct settings, field), .width = sizeof(((struct settings *)NULL)->field)
+#define AT_TOPIC(field)                                                                                      \
+    .offset = offsetof(struct tidings_topic_policy, field),                                                  \
+    .width = sizeof(((struct tidings_topic_policy *)NULL)->field)
 
 static bool is_address(const char *text)
 {
@@ -33,6 +40,7 @@ static bool is_path(const char *text)
 }
 
 static const char *const slow_reader_choices[] = {"resync", "disconnect", NULL};
+static const char *const sync_choices[] = {"normal", "full", NULL};
 static const char *const format_choices[] = {"text", "json", NULL};
 static const char *const level_choices[] = {"error", "warn", "info", "debug", NULL};
 
@@ -125,8 +133,8 @@ static const struct setting limit_rows[] = {
      AT(config.slow_reader),
      .choices = slow_reader_choices,
      .reload = true,
-     .help = "what happens to a reader that has fallen behind the kept events: skip them and tell it "
-             "(`__resync`), or end its stream"},
+     .help = "what happens to a reader so slow that events it has not been sent yet were given up: skip "
+             "them and tell it (`__resync`), or end its stream; it is told `incomplete` when it comes back"},
 };
 
 static const struct setting time_rows[] = {
@@ -179,27 +187,89 @@ static const struct setting history_rows[] = {
     {.name = "history-size",
      .kind = SETTING_COUNT,
      AT(config.history_size),
-     .max = 10000000,
+     .max = HISTORY_SIZE_MAX,
      .reload = true,
-     .help = "events kept for each client, each topic and for broadcasts; 0 = none"},
+     .help = "events kept for each client, each topic and for broadcasts, and replayed to readers that come "
+             "back; 0 = nothing is replayed"},
     {.name = "history-bytes",
      .kind = SETTING_SIZE,
      AT(config.history_bytes),
-     .max = 1024 * MIB,
+     .max = HISTORY_BYTES_MAX,
      .reload = true,
-     .help = "bytes of them; 0 = no limit"},
+     .help = "bytes of them, also for each of these; the newest one is kept whatever its size; 0 = no limit"},
     {.name = "history-ttl",
      .kind = SETTING_DURATION,
      AT(config.history_ttl),
-     .max = 24 * DAY,
+     .max = HISTORY_TTL_MAX,
      .reload = true,
-     .help = "how long they are kept; 0 = no limit"},
+     .help = "how long they are kept and replayed; 0 = no limit"},
     {.name = "history-total-bytes",
      .kind = SETTING_SIZE,
      AT(config.history_total_bytes),
      .max = 1024 * 1024 * MIB,
      .reload = true,
-     .help = "bytes of kept events of the whole hub; 0 = no limit"},
+     .help = "bytes of kept events of the whole hub; beyond it the oldest are given up; 0 = no limit"},
+};
+
+static const struct setting store_rows[] = {
+    {.name = "store",
+     .kind = SETTING_TEXT,
+     AT(store),
+     .check = value_store,
+     .form = "memory|sqlite:PATH",
+     .fallback = "memory",
+     .help = "where history and idempotency keys are kept: in memory, or in a file that survives the hub; "
+             "with a file a publisher is answered when its event is stored"},
+    {.name = "store-sync",
+     .kind = SETTING_ENUM,
+     AT(config.store_sync),
+     .choices = sync_choices,
+     .help = "what an answer means: the event survives the end of the process (normal; when the machine "
+             "loses power the newest may be lost), or also a loss of power (full)"},
+    {.name = "publish-timeout",
+     .kind = SETTING_DURATION,
+     AT(config.publish_timeout),
+     .max = DAY,
+     .reload = true,
+     .help = "how long a publisher waits for the store; then it is answered with 503, and the event may be "
+             "stored all the same; 0 = no limit"},
+    {.name = "idempotency-window",
+     .kind = SETTING_DURATION,
+     AT(config.idempotency_window),
+     .min = SECOND,
+     .max = 7 * DAY,
+     .reload = true,
+     .help = "how long an idempotency key is remembered"},
+    {.name = "idempotency-keys",
+     .kind = SETTING_COUNT,
+     AT(config.idempotency_keys),
+     .min = 1,
+     .max = 10000000,
+     .reload = true,
+     .help = "idempotency keys remembered at once; beyond it a publish with a new key is answered with 503"},
+};
+
+const struct setting settings_topic_rows[SETTINGS_TOPIC_ROWS] = {
+    {.name = "history-size",
+     .kind = SETTING_COUNT,
+     AT_TOPIC(history_size),
+     .max = HISTORY_SIZE_MAX,
+     .help = "events kept for each of these topics; 0 = nothing is replayed"},
+    {.name = "history-bytes",
+     .kind = SETTING_SIZE,
+     AT_TOPIC(history_bytes),
+     .max = HISTORY_BYTES_MAX,
+     .help = "bytes of them; 0 = no limit"},
+    {.name = "history-ttl",
+     .kind = SETTING_DURATION,
+     AT_TOPIC(history_ttl),
+     .max = HISTORY_TTL_MAX,
+     .help = "how long they are kept and replayed; 0 = no limit"},
+    {.name = "latest-only",
+     .kind = SETTING_FLAG,
+     AT_TOPIC(latest_only),
+     .help = "keep the newest event only, and give it to each new subscriber at once; history-size is left "
+             "out then, or 1"},
 };
 
 static const struct setting running_rows[] = {
@@ -220,7 +290,7 @@ static const struct setting running_rows[] = {
      .check = is_path,
      .form = "FILE",
      .not_in_file = true,
-     .help = "file with lines `name = value`; it is read again on SIGHUP"},
+     .help = "file with lines `name = value` and sections `[topic PATTERN]`; it is read again on SIGHUP"},
     {.name = "check-config",
      .kind = SETTING_FLAG,
      AT(check_config),
@@ -234,8 +304,8 @@ static const struct setting running_rows[] = {
     }
 
 const struct setting_group settings_groups[] = {
-    GROUP("Listening", listening_rows), GROUP("Limits", limit_rows),    GROUP("Time", time_rows),
-    GROUP("History", history_rows),     GROUP("Running", running_rows),
+    GROUP("Listening", listening_rows), GROUP("Limits", limit_rows), GROUP("Time", time_rows),
+    GROUP("History", history_rows),     GROUP("Store", store_rows),  GROUP("Running", running_rows),
 };
 const size_t settings_group_count = sizeof settings_groups / sizeof *settings_groups;
 
@@ -249,9 +319,9 @@ const struct setting *settings_row(size_t i)
     return NULL;
 }
 
-uint64_t settings_number(const struct settings *settings, const struct setting *row)
+uint64_t settings_number(const void *of, const struct setting *row)
 {
-    const char *at = (const char *)settings + row->offset;
+    const char *at = (const char *)of + row->offset;
     uint64_t wide;
     uint32_t narrow;
     bool flag;
@@ -268,9 +338,9 @@ uint64_t settings_number(const struct settings *settings, const struct setting *
     return narrow;
 }
 
-void settings_set_number(struct settings *settings, const struct setting *row, uint64_t number)
+void settings_set_number(void *of, const struct setting *row, uint64_t number)
 {
-    char *at = (char *)settings + row->offset;
+    char *at = (char *)of + row->offset;
     uint32_t narrow = (uint32_t)number;
     bool flag = number != 0;
 
@@ -301,7 +371,7 @@ void settings_print_value(const struct settings *settings, const struct setting 
     switch (row->kind) {
     case SETTING_TEXT:
         memcpy(&text, at, sizeof text);
-        snprintf(out, size, "%s", text ? text : "");
+        snprintf(out, size, "%s", text ? text : row->fallback ? row->fallback : "");
         return;
     case SETTING_LIST:
         print_list((const struct settings_list *)(const void *)at, out, size);

@@ -167,6 +167,11 @@ bool value_host(const char *text)
     return is_host(copy, &loopback);
 }
 
+bool value_store(const char *text)
+{
+    return strcmp(text, "memory") == 0 || (strncmp(text, "sqlite:", 7) == 0 && text[7] != '\0');
+}
+
 void value_print_duration(char *out, size_t size, uint64_t ms)
 {
     static const struct unit units[] = {{"h", UINT64_C(3600000)}, {"m", 60000}, {"s", 1000}, {"ms", 1}};

@@ -26,6 +26,9 @@ bool value_address(const char *text, bool *loopback);
 /* May it stand in a Host header: letters, digits, '.', '-', '_', an IPv6 address in brackets; or just "*"? */
 bool value_host(const char *text);
 
+/* Is it a place to keep events: "memory", or "sqlite:PATH" with a path? */
+bool value_store(const char *text);
+
 /* The shortest of the forms above, NUL-ended, cut to size. */
 void value_print_duration(char *out, size_t size, uint64_t ms);
 void value_print_size(char *out, size_t size, uint64_t bytes);

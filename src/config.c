@@ -77,7 +77,7 @@ static const struct {
     RANGE(history_ttl, 1, TIME_MAX, false, true),
     RANGE(publish_timeout, 1, TIME_MAX, false, true),
     RANGE(idempotency_window, SECOND, 7 * DAY, false, false),
-    RANGE(idempotency_keys, 1, 100000000, false, false),
+    RANGE(idempotency_keys, 1, 10000000, false, false),
     RANGE(send_buffer, 1, 64 * KIB * KIB, false, true),
 #undef RANGE
 };

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT
  *
- * test_config - defaults are legal, both ends of each range are, and one step beyond is not.
+ * test_config - defaults are legal, both ends of each range are, and one step beyond is not; what policies of
+ * topics and the store may be.
  */
 #include "config.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -41,6 +43,9 @@ static const struct range {
     R(history_size, 1000, 1, 100000000, true, false),
     R(history_bytes, 1048576, 1, 1073741824, true, false),
     R(history_ttl, 300000, 1, 24 * DAY, true, false),
+    R(publish_timeout, 10000, 1, 24 * DAY, true, false),
+    R(idempotency_window, 600000, 1000, 7 * DAY, false, false),
+    R(idempotency_keys, 500000, 1, 10000000, false, false),
     R(send_buffer, 16384, 1, 67108864, true, false),
 #undef R
 };
@@ -79,6 +84,10 @@ static void test_defaults(void **state)
     assert_int_equal(c.slow_reader, TIDINGS_SLOW_RESYNC);
     assert_false(c.insecure);
     assert_null(c.public_hosts);
+    assert_null(c.topic_policies);
+    assert_int_equal(c.topic_policy_count, 0);
+    assert_null(c.store);
+    assert_int_equal(c.store_sync, TIDINGS_SYNC_NORMAL);
     assert_null(c.user);
     assert_true(!c.authorize && !c.on_connect && !c.on_disconnect && !c.log);
     assert_int_equal(tidings_config_check(&c, &field), 0);
@@ -122,12 +131,135 @@ static void test_others(void **state)
     assert_int_equal(tidings_config_check(&c, &field), 0);
 }
 
+/* A check of a configuration with these policies; says which field is wrong. */
+static int check_policies(const struct tidings_topic_policy *policies, size_t count)
+{
+    struct tidings_config c;
+    const char *field = NULL;
+
+    tidings_config_init(&c);
+    c.topic_policies = policies;
+    c.topic_policy_count = count;
+    int rc = tidings_config_check(&c, &field);
+
+    if (rc < 0)
+        assert_string_equal(field, "topic_policies");
+    return rc;
+}
+
+static struct tidings_topic_policy policy_of(const char *pattern)
+{
+    return (struct tidings_topic_policy){
+        .pattern = pattern, TIDINGS_AUTO, TIDINGS_AUTO, TIDINGS_AUTO, .latest_only = false};
+}
+
+static int check_pattern(const char *pattern)
+{
+    struct tidings_topic_policy p = policy_of(pattern);
+
+    return check_policies(&p, 1);
+}
+
+static void test_patterns(void **state)
+{
+    static const char *const right[] = {"prices", "prices.*", "*", "a b", "\xc3\xa9/*", "[x]"};
+    static const char *const wrong[] = {NULL,   "",      "**",   "a*b",   "*a",      "a*b*",
+                                        "a\nb", "a\x7f", "\xff", "\xc3*", "\xc2\x85"};
+    char name[TIDINGS_TOPIC_MAX + 2];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(right) / sizeof(right[0]); i++)
+        assert_int_equal(check_pattern(right[i]), 0);
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
+        assert_int_equal(check_pattern(wrong[i]), TIDINGS_ECONFIG);
+    memset(name, 'x', sizeof(name));
+    name[TIDINGS_TOPIC_MAX + 1] = '\0';
+    assert_int_equal(check_pattern(name), TIDINGS_ECONFIG);
+    name[TIDINGS_TOPIC_MAX] = '\0';
+    assert_int_equal(check_pattern(name), 0);
+}
+
+static void test_sets_of_policies(void **state)
+{
+    struct tidings_topic_policy many[TIDINGS_TOPIC_POLICIES_MAX + 1];
+    char names[TIDINGS_TOPIC_POLICIES_MAX + 1][4];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(many) / sizeof(many[0]); i++) {
+        snprintf(names[i], sizeof(names[i]), "t%zu", i);
+        many[i] = policy_of(names[i]);
+    }
+    assert_int_equal(check_policies(many, TIDINGS_TOPIC_POLICIES_MAX), 0);
+    assert_int_equal(check_policies(many, TIDINGS_TOPIC_POLICIES_MAX + 1), TIDINGS_ECONFIG);
+    assert_int_equal(check_policies(NULL, 1), TIDINGS_ECONFIG);
+    assert_int_equal(check_policies(many, 0), 0);
+    many[7].pattern = "t3";
+    assert_int_equal(check_policies(many, 8), TIDINGS_ECONFIG);
+    assert_int_equal(check_policies(many, 7), 0);
+}
+
+static void test_numbers_of_policies(void **state)
+{
+    static const struct {
+        uint32_t size, bytes, ttl;
+        bool latest_only;
+        int expected;
+    } cases[] = {
+        {0, 0, 0, false, 0},
+        {100000000, 1u << 30, 24 * DAY, false, 0},
+        {100000001, 0, 0, false, TIDINGS_ECONFIG},
+        {0, (1u << 30) + 1, 0, false, TIDINGS_ECONFIG},
+        {0, 0, 24 * DAY + 1, false, TIDINGS_ECONFIG},
+        {TIDINGS_AUTO, 1, 1, true, 0},
+        {1, 1, 1, true, 0},
+        {0, 1, 1, true, TIDINGS_ECONFIG},
+        {2, 1, 1, true, TIDINGS_ECONFIG},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct tidings_topic_policy p = {"t", cases[i].size, cases[i].bytes, cases[i].ttl,
+                                         cases[i].latest_only};
+        assert_int_equal(check_policies(&p, 1), cases[i].expected);
+    }
+}
+
+static void test_store(void **state)
+{
+    static const char *const right[] = {NULL, "memory", "sqlite:t.db", "sqlite:/var/lib/t.db"};
+    static const char *const wrong[] = {"", "sqlite:", "sqlite", "SQLITE:t.db", "/var/lib/t.db", "memory "};
+    struct tidings_config c;
+    const char *field = NULL;
+
+    (void)state;
+    tidings_config_init(&c);
+    for (size_t i = 0; i < sizeof(right) / sizeof(right[0]); i++) {
+        c.store = right[i];
+        assert_int_equal(tidings_config_check(&c, &field), 0);
+    }
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+        c.store = wrong[i];
+        assert_int_equal(tidings_config_check(&c, &field), TIDINGS_ECONFIG);
+        assert_string_equal(field, "store");
+    }
+    c.store = NULL;
+    c.store_sync = TIDINGS_SYNC_FULL;
+    assert_int_equal(tidings_config_check(&c, &field), 0);
+    c.store_sync = (enum tidings_store_sync)2;
+    assert_int_equal(tidings_config_check(&c, &field), TIDINGS_ECONFIG);
+    assert_string_equal(field, "store_sync");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_defaults),
         cmocka_unit_test(test_ranges),
         cmocka_unit_test(test_others),
+        cmocka_unit_test(test_patterns),
+        cmocka_unit_test(test_sets_of_policies),
+        cmocka_unit_test(test_numbers_of_policies),
+        cmocka_unit_test(test_store),
     };
 
     return cmocka_run_group_tests_name("config", tests, NULL, NULL);

@@ -78,6 +78,8 @@ static void test_defaults(void **state)
     assert_int_equal(settings.drain_time, 10000);
     assert_int_equal(settings.log_level, TIDINGS_LOG_INFO);
     assert_null(settings.config.public_hosts);
+    assert_null(settings.config.topic_policies);
+    assert_null(settings.config.store);
     settings_finish(&settings);
 }
 
@@ -157,6 +159,15 @@ static void test_wrong_flags(void **state)
     assert_complaint("--config", "/does/not/exist", "--config: cannot read /does/not/exist");
     assert_complaint("--publish-key=secret", NULL, "--publish-key: unknown flag");
     assert_null(strstr(complaint("--publish-key=secret", NULL), "secret"));
+    assert_complaint("--store", "postgres:x",
+                     "--store: \"postgres:x\" is not memory or a file such as sqlite:");
+    assert_complaint("--store=sqlite:", NULL, "--store: \"sqlite:\" is not");
+    assert_complaint("--store=", NULL, "--store: \"\" is not");
+    assert_complaint("--store-sync=off", NULL, "--store-sync: \"off\" is not normal or full");
+    assert_complaint("--idempotency-window=999ms", NULL, "it can be 1s to 168h");
+    assert_complaint("--idempotency-keys=0", NULL, "it can be 1 to 100000000");
+    assert_complaint("--publish-timeout=25h", NULL, "it can be 0 to 24h");
+    assert_complaint("--latest-only", NULL, "--latest-only: unknown flag");
     assert_complaint("3000", NULL, "3000: unknown argument");
     assert_complaint("--heartbeat", "a\nb\x1b", "\"a?b?\"");
 }
@@ -184,7 +195,6 @@ static void test_wrong_files(void **state)
         const char *text, *expected;
     } files[] = {
         {"retry=1s\nretry=2s\n", ":2: retry: already set in line 1"},
-        {"\n[hub]\nretry=1s\n", ":2: sections are not used"},
         {"retry=1s\nwhat\nloops=0\n", ":2: not of the form"},
         {"secret-key = 1\n", ":1: secret-key: no setting has this name"},
         {"# c\n; c\nretry = soon\n", ":3: retry: \"soon\" is not a duration"},
@@ -207,6 +217,177 @@ static void test_wrong_files(void **state)
     remove_config(flag);
 }
 
+/* Loads a file with this text; the caller finishes settings. */
+static void load_file(struct settings *settings, const char *text)
+{
+    char *flag = config_flag(text), *argv[] = {flag, NULL}, error[SETTINGS_ERROR_MAX] = "";
+
+    if (settings_load(settings, 1, argv, no_env, error) < 0)
+        fail_msg("%s", error);
+    remove_config(flag);
+}
+
+static void test_store(void **state)
+{
+    char *argv[] = {"--store=memory", "--store-sync=full", NULL};
+    struct settings settings;
+    char error[SETTINGS_ERROR_MAX];
+
+    (void)state;
+    load_file(&settings, "store = sqlite:/var/lib/t.db ; here\nstore-sync = full\nidempotency-window = 1h\n"
+                         "idempotency-keys = 7\npublish-timeout = 0\n");
+    assert_string_equal(settings.config.store, "sqlite:/var/lib/t.db");
+    assert_int_equal(settings.config.store_sync, TIDINGS_SYNC_FULL);
+    assert_int_equal(settings.config.idempotency_window, 3600000);
+    assert_int_equal(settings.config.idempotency_keys, 7);
+    assert_int_equal(settings.config.publish_timeout, 0);
+    settings_finish(&settings);
+    assert_null(settings.config.store);
+    assert_int_equal(settings_load(&settings, 2, argv, no_env, error), 0);
+    assert_string_equal(settings.config.store, "memory");
+    settings_finish(&settings);
+}
+
+static void assert_policy(const struct settings *settings, size_t i,
+                          const struct tidings_topic_policy *expected)
+{
+    const struct tidings_topic_policy *policy = &settings->config.topic_policies[i];
+
+    assert_string_equal(policy->pattern, expected->pattern);
+    assert_int_equal(policy->history_size, expected->history_size);
+    assert_int_equal(policy->history_bytes, expected->history_bytes);
+    assert_int_equal(policy->history_ttl, expected->history_ttl);
+    assert_int_equal(policy->latest_only, expected->latest_only);
+}
+
+static void test_topics(void **state)
+{
+    static const struct tidings_topic_policy expected[] = {
+        {"prices.*", TIDINGS_AUTO, TIDINGS_AUTO, 3600000, true},
+        {"chat.lobby", 5000, 4u << 20, TIDINGS_AUTO, false},
+        {"a [b]; c*", 1, TIDINGS_AUTO, 0, true},
+        {"empty", TIDINGS_AUTO, TIDINGS_AUTO, TIDINGS_AUTO, false},
+    };
+    struct settings settings;
+
+    (void)state;
+    load_file(&settings, "history-size = 1000\n\n[topic prices.*]\nlatest-only = true\nhistory-ttl = 1h\n\n"
+                         "  [ topic\tchat.lobby ] ; what everybody reads\r\n"
+                         "  history-size = 5000\r\n\thistory-bytes = 4MiB\r\n"
+                         "[topic a [b]; c*]\nlatest-only=yes\nhistory-size=1\nhistory-ttl=0\n[topic empty]");
+    assert_int_equal(settings.config.history_size, 1000);
+    assert_int_equal(settings.config.topic_policy_count, 4);
+    for (size_t i = 0; i < 4; i++)
+        assert_policy(&settings, i, &expected[i]);
+    settings_finish(&settings);
+    assert_null(settings.config.topic_policies);
+    assert_int_equal(settings.config.topic_policy_count, 0);
+}
+
+/* libinih alone would cut such names at 50 bytes, and take them for twins. */
+static void test_long_topics(void **state)
+{
+    char text[1024], topic[TIDINGS_TOPIC_MAX + 1];
+    struct settings settings;
+
+    (void)state;
+    memset(topic, 'x', TIDINGS_TOPIC_MAX);
+    topic[TIDINGS_TOPIC_MAX] = '\0';
+    snprintf(text, sizeof text, "[topic %s]\nhistory-size=1\n[topic %.255s*]\nhistory-size=2\n", topic,
+             topic);
+    load_file(&settings, text);
+    assert_int_equal(settings.config.topic_policy_count, 2);
+    assert_string_equal(settings.config.topic_policies[0].pattern, topic);
+    assert_int_equal(strlen(settings.config.topic_policies[1].pattern), TIDINGS_TOPIC_MAX);
+    assert_int_equal(settings.config.topic_policies[1].history_size, 2);
+    settings_finish(&settings);
+    snprintf(text, sizeof text, "[topic %sx]\n", topic);
+    char *flag = config_flag(text);
+    assert_complaint(flag, NULL, "xxx: not a topic, or the beginning of topics");
+    remove_config(flag);
+}
+
+static void test_wrong_topics(void **state)
+{
+    static const struct {
+        const char *text, *expected;
+    } files[] = {
+        {"\n[hub]\nretry=1s\n", ":2: hub: there are no sections but `[topic PATTERN]`"},
+        {"[topics a]\n", ":1: topics a: there are no sections but"},
+        {"[client a]\n", ":1: client a: there are no sections but"},
+        {"[]\n", ":1: not of the form `[topic PATTERN]`"},
+        {"[topic a\n", ":1: not of the form `[topic PATTERN]`"},
+        {"[topic a] b\n", ":1: not of the form `[topic PATTERN]`"},
+        {"[topic a] # b\n", ":1: not of the form `[topic PATTERN]`"},
+        {"[topic]\n", ":1: [topic] needs a topic"},
+        {"[topic  ]\n", ":1: [topic] needs a topic"},
+        {"[topic a*b]\n", ":1: a*b: not a topic, or the beginning of topics with a final *"},
+        {"[topic **]\n", ":1: **: not a topic"},
+        {"[topic a\xff]\n", ":1: a?: not a topic"},
+        {"[topic a\x1b]\n", ":1: a?: not a topic"},
+        {"[topic a]\n[topic b]\n[topic  a]\n", ":3: a: already described in line 1"},
+        {"[topic a]\nretry = 1s\n", ":2: retry: not for topics; general settings come before"},
+        {"[topic a]\nsize = 1\n", ":2: size: no setting of topics has this name"},
+        {"[topic a]\nhistory-total-bytes = 1\n", ":2: history-total-bytes: not for topics"},
+        {"latest-only = true\n", ":1: latest-only: only for topics, in a section"},
+        {"[topic a]\nhistory-ttl=1\n\nhistory-ttl=1\n", ":4: history-ttl: already set in line 2"},
+        {"[topic a]\nhistory-size = many\n", ":2: history-size: \"many\" is not a whole number"},
+        {"[topic a]\nhistory-size = auto\n", ":2: history-size: \"auto\" is not a whole number"},
+        {"[topic a]\nhistory-size = 10000001\n",
+         ":2: history-size: 10000001 is out of range, it can be 0 to"},
+        {"[topic a]\nhistory-bytes = 2000MiB\n", ":2: history-bytes: 2000MiB is out of range"},
+        {"[topic a]\nhistory-ttl = 577h\n", ":2: history-ttl: 577h is out of range, it can be 0 to 576h"},
+        {"[topic a]\nlatest-only = maybe\n", ":2: latest-only: \"maybe\" is not true or false"},
+        {"[topic a]\nlatest-only = true\nhistory-size = 2\n",
+         ":3: history-size: latest-only keeps one event"},
+        {"[topic a]\nhistory-size = 0\nlatest-only = true\n", ":3: latest-only: latest-only keeps one event"},
+        {"[topic a]\nlatest-only\n", ":2: not of the form `name = value`"},
+        {"[topic a]\nwhat\n[topic b*c]\n", ":2: not of the form `name = value`"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        char *flag = config_flag(files[i].text);
+        assert_complaint(flag, NULL, files[i].expected);
+        remove_config(flag);
+    }
+}
+
+static void test_number_of_topics(void **state)
+{
+    char text[4096];
+    size_t used = 0;
+    struct settings settings;
+
+    (void)state;
+    for (unsigned i = 0; i < TIDINGS_TOPIC_POLICIES_MAX; i++)
+        used += (size_t)snprintf(text + used, sizeof text - used, "[topic t%u]\n", i);
+    load_file(&settings, text);
+    assert_int_equal(settings.config.topic_policy_count, TIDINGS_TOPIC_POLICIES_MAX);
+    assert_string_equal(settings.config.topic_policies[63].pattern, "t63");
+    settings_finish(&settings);
+    snprintf(text + used, sizeof text - used, "[topic one.more]\n");
+    char *flag = config_flag(text);
+    assert_complaint(flag, NULL, ":65: more than 64 sections");
+    remove_config(flag);
+}
+
+/* What libinih would take for more of the line before. */
+static void test_indented_lines(void **state)
+{
+    struct settings settings;
+
+    (void)state;
+    load_file(&settings, "\xef\xbb\xbf  retry = 1s\n\theartbeat = 2s\n  # why\n  listen = [::1]:1\n");
+    assert_int_equal(settings.config.retry, 1000);
+    assert_int_equal(settings.config.heartbeat, 2000);
+    assert_int_equal(settings.listen.count, 1);
+    settings_finish(&settings);
+    char *flag = config_flag("listen = [::1]:1\n  [::1]:2\n");
+    assert_complaint(flag, NULL, ":2: not of the form `[topic PATTERN]`");
+    remove_config(flag);
+}
+
 static void count_changed(void *user, const char *name)
 {
     char *names = user;
@@ -218,15 +399,28 @@ static void count_changed(void *user, const char *name)
 
 static void test_compare(void **state)
 {
-    char *argv[] = {"--loops=3", "--heartbeat=1s", "--listen=[::1]:1", NULL};
+    char *argv[] = {"--loops=3",
+                    "--heartbeat=1s",
+                    "--listen=[::1]:1",
+                    "--store=sqlite:t.db",
+                    "--publish-timeout=1s",
+                    "--store-sync=full",
+                    NULL};
+    char *memory[] = {"--store=memory", NULL};
     struct settings before, after;
     char error[SETTINGS_ERROR_MAX], names[256] = "";
 
     (void)state;
     assert_int_equal(settings_load(&before, 0, no_env, no_env, error), 0);
-    assert_int_equal(settings_load(&after, 3, argv, no_env, error), 0);
+    assert_int_equal(settings_load(&after, 6, argv, no_env, error), 0);
     settings_compare(&before, &after, count_changed, names);
-    assert_string_equal(names, "listen loops ");
+    assert_string_equal(names, "listen loops store store-sync ");
+    settings_finish(&after);
+    /* Saying what was meant anyway changes nothing. */
+    assert_int_equal(settings_load(&after, 1, memory, no_env, error), 0);
+    names[0] = '\0';
+    settings_compare(&before, &after, count_changed, names);
+    assert_string_equal(names, "");
     settings_finish(&before);
     settings_finish(&after);
 }
@@ -306,6 +500,12 @@ int main(void)
         cmocka_unit_test(test_wrong_flags),
         cmocka_unit_test(test_wrong_environment),
         cmocka_unit_test(test_wrong_files),
+        cmocka_unit_test(test_store),
+        cmocka_unit_test(test_topics),
+        cmocka_unit_test(test_long_topics),
+        cmocka_unit_test(test_wrong_topics),
+        cmocka_unit_test(test_number_of_topics),
+        cmocka_unit_test(test_indented_lines),
         cmocka_unit_test(test_compare),
         cmocka_unit_test(test_where),
         cmocka_unit_test(test_every_default_reads_back),

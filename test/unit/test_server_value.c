@@ -116,6 +116,18 @@ static void test_hosts(void **state)
         assert_false(value_host(wrong[i]));
 }
 
+static void test_stores(void **state)
+{
+    static const char *const right[] = {"memory", "sqlite:t.db", "sqlite:/var/lib/t.db"};
+    static const char *const wrong[] = {"", "sqlite", "sqlite:", "t.db", "SQLITE:t.db", "memory:", " memory"};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof right / sizeof *right; i++)
+        assert_true(value_store(right[i]));
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
+        assert_false(value_store(wrong[i]));
+}
+
 static void test_printing(void **state)
 {
     char text[32], small[4];
@@ -141,9 +153,9 @@ static void test_printing(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_counts),   cmocka_unit_test(test_durations), cmocka_unit_test(test_sizes),
-        cmocka_unit_test(test_flags),    cmocka_unit_test(test_addresses), cmocka_unit_test(test_hosts),
-        cmocka_unit_test(test_printing),
+        cmocka_unit_test(test_counts), cmocka_unit_test(test_durations), cmocka_unit_test(test_sizes),
+        cmocka_unit_test(test_flags),  cmocka_unit_test(test_addresses), cmocka_unit_test(test_hosts),
+        cmocka_unit_test(test_stores), cmocka_unit_test(test_printing),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
