@@ -18,41 +18,16 @@
 #include "subscribe.h"
 
 #include <errno.h>
-#include <limits.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
-#define LISTENERS_MAX 64
-#define METHOD_MAX    32
-#define DRAIN_MAX_MS  (24u * 3600 * 1000) /* deadlines are kept modulo 2^32 ms */
-
-enum hub_state { HUB_NEW, HUB_PREPARED, HUB_RUNNING, HUB_STOPPED };
-
-struct tidings_hub {
-    _Atomic enum hub_state state; /* changed by create, start and stop, read by any thread */
-    struct tidings_config config;
-    struct hub_world world;
-    struct clock clock;
-    struct log log;
-    struct registry registry;
-    struct sequencer sequencer;
-    struct service service;
-    struct loop *loops;
-    uint32_t loop_count;
-    pthread_t *threads;
-    uint32_t thread_count;
-    atomic_bool stop;
-    struct listener listeners[LISTENERS_MAX];
-    uint32_t listener_count;
-    int *loop_listeners; /* loop_count rows of listener_count descriptors */
-    const struct tidings_page **pages;
-    struct embedder_route *routes;
-    struct host_list *hosts;
-};
+#define METHOD_MAX   32
+#define DRAIN_MAX_MS (24u * 3600 * 1000) /* deadlines are kept modulo 2^32 ms */
 
 /* A NULL-ended copy of configured host names; lists are kept until the end, because a loop may still read the
  * one before. They only grow by reloads. */
@@ -139,11 +114,63 @@ static void wake(void *user, uint32_t loop)
         loop_wake(&hub->loops[loop]);
 }
 
-static struct log_policies policies_of(const struct tidings_config *c)
+static struct log_policies policies_of(const struct tidings_config *c, const struct log_rule *rules)
 {
     return (struct log_policies){
         .base = {.size = c->history_size, .bytes = c->history_bytes, .ttl = c->history_ttl},
-        .total_bytes = c->history_total_bytes};
+        .total_bytes = c->history_total_bytes,
+        .rules = rules,
+        .rule_count = rules ? (uint32_t)c->topic_policy_count : 0};
+}
+
+static uint32_t given(uint32_t value, uint32_t fallback)
+{
+    return value == TIDINGS_AUTO ? fallback : value;
+}
+
+static struct log_rule rule_of(const struct tidings_config *c, const struct tidings_topic_policy *p,
+                               char *text)
+{
+    size_t n = strlen(p->pattern);
+    bool prefix = p->pattern[n - 1] == '*';
+    memcpy(text, p->pattern, n);
+    return (struct log_rule){.topic = {text, prefix ? n - 1 : n},
+                             .prefix = prefix,
+                             .policy = {.size = p->latest_only ? 1 : given(p->history_size, c->history_size),
+                                        .bytes = given(p->history_bytes, c->history_bytes),
+                                        .ttl = given(p->history_ttl, c->history_ttl),
+                                        .latest_only = p->latest_only}};
+}
+
+/* The first that fits counts: exact names, then the longest beginnings. */
+static int compare_rules(const void *a, const void *b)
+{
+    const struct log_rule *x = a, *y = b;
+    if (x->prefix != y->prefix)
+        return x->prefix ? 1 : -1;
+    return x->topic.len > y->topic.len ? -1 : x->topic.len < y->topic.len;
+}
+
+/* *out: the rules with their texts in one allocation, NULL if there are none. 0 or ENOMEM. */
+static int make_rules(const struct tidings_config *c, struct log_rule **out)
+{
+    size_t count = c->topic_policy_count, bytes = 0;
+    *out = NULL;
+    if (count == 0)
+        return 0;
+    for (size_t i = 0; i < count; i++)
+        bytes += strlen(c->topic_policies[i].pattern);
+    struct log_rule *rules = malloc(count * sizeof(*rules) + bytes);
+    if (!rules)
+        return TIDINGS_ENOMEM;
+    char *text = (char *)(rules + count);
+    for (size_t i = 0; i < count; i++) {
+        rules[i] = rule_of(c, &c->topic_policies[i], text);
+        text += strlen(c->topic_policies[i].pattern);
+    }
+    qsort(rules, count, sizeof(*rules), compare_rules);
+    *out = rules;
+    return 0;
 }
 
 static uint32_t descriptors(void)
@@ -198,8 +225,10 @@ static void apply_limits(struct tidings_hub *hub)
     hub->config.max_connections = connection_ceiling(&hub->config);
     hub->registry.max_connections = hub->config.max_connections;
     hub->registry.max_per_client = hub->config.max_connections_per_client;
-    const struct log_policies policies = policies_of(&hub->config);
+    const struct log_policies policies = policies_of(&hub->config, hub->rules);
     log_set_policies(&hub->log, &policies);
+    hub->sequencer.window = hub->config.idempotency_window;
+    hub->sequencer.keys.max = hub->config.idempotency_keys;
 }
 
 static void wire(struct tidings_hub *hub)
@@ -232,6 +261,65 @@ static void destroy_real_io(void *user, struct io *io)
     epoll_destroy_io(io);
 }
 
+static int complain(const struct tidings_config *config, enum store_result why)
+{
+    char message[512];
+    const struct report told = {.log = config->log, .user = config->user};
+    const struct tidings_log_field fields[] = {REPORT_TEXT("code", store_code(why))};
+    snprintf(message, sizeof(message), "store %s: %s", config->store, store_text(why));
+    report(&told, TIDINGS_LOG_ERROR, "store", message, fields, 1);
+    return why == STORE_MEMORY ? TIDINGS_ENOMEM : TIDINGS_ESTORE;
+}
+
+/* *id is what the store says; without a store it stays as it is. */
+static int open_store(const struct tidings_config *config, struct log_identity *id, struct store **store)
+{
+    static const char scheme[] = "sqlite:";
+    *store = NULL;
+    if (!config->store || strncmp(config->store, scheme, sizeof(scheme) - 1) != 0)
+        return 0;
+    enum store_result rc =
+        store_open(store, config->store + sizeof(scheme) - 1, config->store_sync == TIDINGS_SYNC_FULL, id);
+    return rc == STORE_OK ? 0 : complain(config, rc);
+}
+
+static int code_of(int error)
+{
+    return error == 0 ? 0 : error == -ENOMEM ? TIDINGS_ENOMEM : TIDINGS_ESYSTEM;
+}
+
+/* The rooms in which events live; on failure none of them is left. */
+static int make_log(struct tidings_hub *hub)
+{
+    struct log_identity id;
+    struct store *store;
+    const struct log_policies policies = policies_of(&hub->config, hub->rules);
+    const struct report told = {.log = hub->config.log, .user = hub->config.user};
+    int rc = code_of(log_identity_make(&id, &hub->clock));
+    rc = rc < 0 ? rc : open_store(&hub->config, &id, &store);
+    if (rc < 0)
+        return rc;
+    rc = code_of(log_init(&hub->log, &policies, &id, &hub->clock));
+    if (rc < 0) {
+        store_close(store);
+        return rc;
+    }
+    registry_init(&hub->registry, &hub->log, hub->loop_count, wake, hub);
+    rc = code_of(sequencer_init(&hub->sequencer, &hub->registry, store, &id, &told,
+                                hub->config.idempotency_window, hub->config.idempotency_keys));
+    if (rc < 0) {
+        registry_finish(&hub->registry);
+        log_finish(&hub->log);
+    }
+    return rc;
+}
+
+static int fill_log(struct tidings_hub *hub)
+{
+    enum store_result rc = sequencer_load(&hub->sequencer);
+    return rc == STORE_OK ? code_of(sequencer_start(&hub->sequencer)) : complain(&hub->config, rc);
+}
+
 int hub_create_in(struct tidings_hub **out, const struct tidings_config *config,
                   const struct hub_world *world)
 {
@@ -246,25 +334,22 @@ int hub_create_in(struct tidings_hub **out, const struct tidings_config *config,
     hub->world = *world;
     hub->clock = world->clock;
     hub->loop_count = count_loops(config);
-    struct log_identity id;
-    const struct log_policies policies = policies_of(config);
-    rc = log_identity_make(&id, &hub->clock);
-    rc = rc < 0 ? rc : log_init(&hub->log, &policies, &id, &hub->clock);
+    rc = make_rules(config, &hub->rules);
+    rc = rc < 0 ? rc : make_log(hub);
     if (rc < 0) {
+        free(hub->rules);
         free(hub);
-        return rc == -ENOMEM ? TIDINGS_ENOMEM : TIDINGS_ESYSTEM;
+        return rc;
     }
-    registry_init(&hub->registry, &hub->log, hub->loop_count, wake, hub);
-    const struct report told = {.log = config->log, .user = config->user};
-    sequencer_init(&hub->sequencer, &hub->registry, NULL, &id, &told, config->idempotency_window,
-                   config->idempotency_keys);
     apply_limits(hub);
     hub->loops = calloc(hub->loop_count, sizeof(*hub->loops));
-    if (!hub->loops || keep_hosts(hub, &hub->config) < 0) {
-        tidings_hub_destroy(hub);
-        return TIDINGS_ENOMEM;
-    }
+    rc = hub->loops ? keep_hosts(hub, &hub->config) : TIDINGS_ENOMEM;
     wire(hub);
+    rc = rc < 0 ? rc : fill_log(hub);
+    if (rc < 0) {
+        tidings_hub_destroy(hub);
+        return rc;
+    }
     *out = hub;
     return 0;
 }
@@ -302,6 +387,7 @@ void tidings_hub_destroy(struct tidings_hub *hub)
         hub->hosts = next;
     }
     free(hub->pages);
+    free(hub->rules);
     free(hub->loops);
     free(hub);
 }
@@ -310,7 +396,7 @@ void tidings_hub_destroy(struct tidings_hub *hub)
 
 int tidings_hub_listen(struct tidings_hub *hub, const char *address, char *url, size_t url_size)
 {
-    if (hub->state != HUB_NEW || hub->listener_count == LISTENERS_MAX)
+    if (hub->state != HUB_NEW || hub->listener_count == HUB_LISTENERS_MAX)
         return TIDINGS_ESTATE;
     if (!address)
         return TIDINGS_EADDRESS;
@@ -506,6 +592,10 @@ int tidings_hub_reconfigure(struct tidings_hub *hub, const struct tidings_config
     int rc = tidings_config_check(config, &field);
     if (rc < 0)
         return rc;
+    struct log_rule *rules;
+    rc = make_rules(config, &rules);
+    if (rc < 0)
+        return rc;
     log_lock(&hub->log);
     rc = keep_hosts(hub, &fresh);
     if (rc == 0) {
@@ -514,15 +604,21 @@ int tidings_hub_reconfigure(struct tidings_hub *hub, const struct tidings_config
         fresh.user_timeout = hub->config.user_timeout;
         fresh.send_buffer = hub->config.send_buffer;
         fresh.insecure = hub->config.insecure;
+        fresh.store = hub->config.store;
+        fresh.store_sync = hub->config.store_sync;
         fresh.user = hub->config.user;
         fresh.authorize = hub->config.authorize;
         fresh.on_connect = hub->config.on_connect;
         fresh.on_disconnect = hub->config.on_disconnect;
         fresh.log = hub->config.log;
         hub->config = fresh;
+        struct log_rule *before = hub->rules;
+        hub->rules = rules;
         apply_limits(hub);
+        rules = before;
     }
     log_unlock(&hub->log);
+    free(rules);
     for (uint32_t i = 0; rc == 0 && hub->state >= HUB_PREPARED && i < hub->loop_count; i++) {
         atomic_store(&hub->loops[i].new_config, true);
         loop_wake(&hub->loops[i]);
@@ -568,6 +664,7 @@ void tidings_hub_stop(struct tidings_hub *hub)
 {
     if (hub->state != HUB_RUNNING && hub->state != HUB_PREPARED)
         return;
+    sequencer_stop(&hub->sequencer); /* what waits is stored, and the loops still answer for it */
     atomic_store(&hub->stop, true);
     for (uint32_t i = 0; i < hub->thread_count; i++) {
         hub->loops[i].io->ops->wake(hub->loops[i].io);
@@ -577,136 +674,4 @@ void tidings_hub_stop(struct tidings_hub *hub)
     free(hub->threads);
     hub->threads = NULL;
     hub->state = HUB_STOPPED;
-}
-
-/* ---- the guide's calls ---- */
-
-int tidings_publish(struct tidings_hub *hub, const struct tidings_message *message,
-                    struct tidings_receipt *receipt)
-{
-    struct tidings_receipt unused;
-    struct json_error error;
-    if ((message->json_len > 0 && !message->json) || (message->event_len > 0 && !message->event) ||
-        (message->to_len > 0 && !message->to && message->target != TIDINGS_TO_ALL) ||
-        (message->idempotency_key_len > 0 && !message->idempotency_key))
-        return TIDINGS_EINVAL;
-    return publish_message(&hub->service, message, receipt ? receipt : &unused, &error);
-}
-
-static int send_simple(struct tidings_hub *hub, enum tidings_target target, const char *to, const char *event,
-                       const char *json, size_t len)
-{
-    struct tidings_receipt receipt;
-    const struct tidings_message message = {.target = target,
-                                            .to = to,
-                                            .to_len = to ? strlen(to) : 0,
-                                            .event = event,
-                                            .event_len = event ? strlen(event) : 0,
-                                            .json = json,
-                                            .json_len = len,
-                                            .ttl = TIDINGS_TTL_DEFAULT};
-    int rc = tidings_publish(hub, &message, &receipt);
-    if (rc < 0)
-        return rc;
-    return receipt.connections > INT_MAX ? INT_MAX : (int)receipt.connections;
-}
-
-int tidings_send_event(struct tidings_hub *hub, const char *client_id, const char *event, const char *json,
-                       size_t len)
-{
-    return send_simple(hub, TIDINGS_TO_CLIENT, client_id, event, json, len);
-}
-
-int tidings_broadcast(struct tidings_hub *hub, const char *event, const char *json, size_t len)
-{
-    return send_simple(hub, TIDINGS_TO_ALL, NULL, event, json, len);
-}
-
-uint64_t tidings_total_connections(struct tidings_hub *hub)
-{
-    log_lock(&hub->log);
-    uint64_t n = hub->registry.connections;
-    log_unlock(&hub->log);
-    return n;
-}
-
-void tidings_get_connection_metrics(struct tidings_hub *hub, struct tidings_connection_metrics *metrics)
-{
-    log_lock(&hub->log);
-    metrics->total_connections = hub->registry.connections;
-    metrics->total_clients = hub->registry.clients;
-    log_unlock(&hub->log);
-    metrics->average_connections_per_client =
-        metrics->total_clients ? (double)metrics->total_connections / (double)metrics->total_clients : 0;
-}
-
-/* A page of clients, copied so that the callback may call the hub. */
-#define COPY_MAX 256
-
-struct client_copy {
-    struct tidings_client_info info;
-    uint64_t arrival;
-    char client_id[TIDINGS_CLIENT_ID_MAX + 1];
-    char name[TIDINGS_NAME_MAX + 1];
-};
-
-static void copy_client(const struct service *s, const struct channel *c, struct client_copy *copy)
-{
-    memset(copy, 0, sizeof(*copy));
-    memcpy(copy->client_id, c->key, c->key_len);
-    if (c->label)
-        memcpy(copy->name, c->label, strlen(c->label));
-    copy->arrival = c->arrival;
-    copy->info = (struct tidings_client_info){
-        .client_id = copy->client_id, .name = copy->name, .connections = c->subs};
-    lists_times(s, c, &copy->info.connected_at, &copy->info.last_seen);
-}
-
-/* Clients that came before `arrival`. Where the last page ended is found again by its client, or by walking.
- */
-static unsigned copy_page(struct tidings_hub *hub, const struct client_copy *last, struct client_copy *page)
-{
-    unsigned n = 0;
-    log_lock(&hub->log);
-    struct channel *c =
-        last ? lists_behind(&hub->service, last->arrival, span_of(last->client_id)) : hub->registry.newest;
-    for (; c && n < COPY_MAX; c = registry_next_client(&hub->registry, c))
-        copy_client(&hub->service, c, &page[n++]);
-    log_unlock(&hub->log);
-    return n;
-}
-
-int tidings_get_connected_clients(struct tidings_hub *hub,
-                                  bool (*callback)(void *user, const struct tidings_client_info *client),
-                                  void *user)
-{
-    struct client_copy *page = malloc((COPY_MAX + 1) * sizeof(*page)), *last = NULL;
-    if (!page)
-        return TIDINGS_ENOMEM;
-    bool more = true;
-    for (unsigned n; more && (n = copy_page(hub, last, page)) > 0;) {
-        for (unsigned i = 0; more && i < n; i++)
-            more = callback(user, &page[i].info);
-        page[COPY_MAX] = page[n - 1];
-        last = &page[COPY_MAX];
-    }
-    free(page);
-    return 0;
-}
-
-bool tidings_has_client_connections(struct tidings_hub *hub, const char *client_id)
-{
-    log_lock(&hub->log);
-    struct channel *c = client_id ? log_find(&hub->log, CHANNEL_CLIENT, span_of(client_id)) : NULL;
-    bool has = c && c->subs > 0;
-    log_unlock(&hub->log);
-    return has;
-}
-
-int tidings_disconnect_client(struct tidings_hub *hub, const char *client_id, uint32_t ban_seconds)
-{
-    struct span id = span_of(client_id);
-    if (!text_is_name(id.p, id.len, TIDINGS_CLIENT_ID_MAX))
-        return TIDINGS_ENAME;
-    return lists_disconnect(&hub->service, id, ban_seconds, REGISTRY_NO_LOOP);
 }

@@ -7,13 +7,43 @@
 #ifndef HUB_H
 #define HUB_H
 
+#include "listener.h"
 #include "pages.h"
+
+#define HUB_LISTENERS_MAX 64
+
+struct host_list;
 
 struct hub_world {
     struct io *(*create_io)(void *user, uint32_t loop); /* NULL: memory or descriptors are short */
     void (*destroy_io)(void *user, struct io *io);
     struct clock clock;
     void *user;
+};
+
+enum hub_state { HUB_NEW, HUB_PREPARED, HUB_RUNNING, HUB_STOPPED };
+
+struct tidings_hub {
+    _Atomic enum hub_state state; /* changed by create, start and stop, read by any thread */
+    struct tidings_config config;
+    struct hub_world world;
+    struct clock clock;
+    struct log log;
+    struct registry registry;
+    struct sequencer sequencer;
+    struct service service;
+    struct loop *loops;
+    uint32_t loop_count;
+    pthread_t *threads;
+    uint32_t thread_count;
+    atomic_bool stop;
+    struct listener listeners[HUB_LISTENERS_MAX];
+    uint32_t listener_count;
+    int *loop_listeners; /* loop_count rows of listener_count descriptors */
+    const struct tidings_page **pages;
+    struct embedder_route *routes;
+    struct host_list *hosts;
+    struct log_rule *rules; /* read under the lock only; one allocation with its texts */
 };
 
 /* Like tidings_hub_create() in another world. */

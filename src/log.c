@@ -322,9 +322,20 @@ uint64_t log_missed(const struct log *log, const struct channel *c)
     return c->ring ? c->ring->missed : log->forgotten[slot_of(c)];
 }
 
+uint64_t log_forgotten(const struct log *log, enum channel_kind kind, struct span key)
+{
+    return log->forgotten[hash_key(log, kind, key) % LOG_FORGOTTEN];
+}
+
 uint64_t log_last_kept(const struct log *log, const struct channel *c)
 {
     return c->ring ? c->ring->kept : log->forgotten[slot_of(c)];
+}
+
+void log_expect(struct log *log, struct channel *c, uint64_t seq)
+{
+    (void)log;
+    c->ring->kept = seq;
 }
 
 void log_set_missed(struct log *log, struct channel *c, uint64_t seq)

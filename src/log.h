@@ -187,6 +187,13 @@ uint64_t log_missed(const struct log *log, const struct channel *c); /* the high
 uint64_t log_last_kept(const struct log *log, const struct channel *c);
 void log_set_missed(struct log *log, struct channel *c, uint64_t seq);
 
+/* The channel has a reservation, and the last event for history will be that with this number; or, when it is
+ * lower, it was after all. */
+void log_expect(struct log *log, struct channel *c, uint64_t seq);
+
+/* log_missed() of a channel that log_find() does not find. */
+uint64_t log_forgotten(const struct log *log, enum channel_kind kind, struct span key);
+
 /* Writes the number into the event. The log's own counter moves when the event is appended, or, if it is
  * kept nowhere, with log_pass(). */
 void log_number(struct log *log, struct event *e, uint64_t seq, uint64_t ts);

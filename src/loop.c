@@ -33,6 +33,8 @@ int loop_init(struct loop *l, uint32_t index, struct io *io, const struct clock 
         loop_finish(l);
         return -1;
     }
+    /* Anywhere: with a store an epoch outlives the process, and ids of connections must not come again. */
+    l->next_gen = rng_below(&l->rng, UINT32_MAX);
     return 0;
 }
 

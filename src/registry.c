@@ -159,7 +159,7 @@ static struct channel *target(struct registry *r, enum channel_kind kind, struct
     return make ? log_open(r->log, kind, key) : log_find(r->log, kind, key);
 }
 
-static uint64_t listeners(const struct registry *r, const struct channel *c)
+uint64_t registry_listeners(const struct registry *r, const struct channel *c)
 {
     return c->kind == CHANNEL_ALL ? r->connections : c->subs;
 }
@@ -173,7 +173,7 @@ int registry_prepare(struct registry *r, enum channel_kind kind, struct span key
     if (!c)
         return keep ? -1 : 0;
     place->kept = log_keeps(r->log, c, ttl_ms);
-    if (!place->kept && listeners(r, c) == 0) {
+    if (!place->kept && registry_listeners(r, c) == 0) {
         log_release(r->log, c);
         return 0;
     }
@@ -202,7 +202,7 @@ uint64_t registry_commit(struct registry *r, enum channel_kind kind, const struc
         log_pass(r->log, e);
         return 0;
     }
-    uint64_t connections = listeners(r, c);
+    uint64_t connections = registry_listeners(r, c);
     log_append(r->log, c, e, ttl_ms, 0);
     if (connections > 0)
         *wake_mask |= tell_listeners(r, c);

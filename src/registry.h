@@ -152,6 +152,9 @@ struct place {
 int registry_prepare(struct registry *r, enum channel_kind kind, struct span key, uint64_t ttl_ms,
                      struct place *place);
 
+/* Connections that listen to it. */
+uint64_t registry_listeners(const struct registry *r, const struct channel *c);
+
 /* It comes to nothing. */
 void registry_cancel(struct registry *r, struct place *place);
 

@@ -46,6 +46,7 @@ struct posting {
     /* The result is there. On the sequencer's thread, without a lock; never called when sequencer_post()
      * returned true. */
     void (*done)(struct posting *p);
+    void *user; /* the publisher's */
 
     /* the result */
     enum posting_result result;
@@ -55,6 +56,7 @@ struct posting {
     bool repeated;        /* the key was known: this is the first request's result, and nothing was sent */
 
     /* the sequencer's while it is under way */
+    bool placed; /* has its place and its number */
     struct place place;
     struct idempotency_entry *entry;
     struct posting *first; /* of the same batch, with the same key */
@@ -72,6 +74,16 @@ struct sequencer_stats {
     _Atomic int failing;        /* enum store_result of the last commit */
 };
 
+/* What is to be taken out of the store. */
+struct sequencer_drops {
+    struct store_mark {
+        uint64_t seq;
+        uint32_t slot; /* of a mark; UINT32_MAX: the event with this number is gone */
+    } * at;
+    uint32_t count;
+    uint32_t cap;
+};
+
 struct sequencer {
     struct registry *registry;
     struct log *log;
@@ -82,7 +94,7 @@ struct sequencer {
     struct idempotency keys;
     struct sequencer_stats stats;
 
-    pthread_mutex_t mutex; /* of what follows */
+    pthread_mutex_t mutex; /* of the queue */
     pthread_cond_t news;
     struct posting *first;
     struct posting *last;
@@ -92,18 +104,10 @@ struct sequencer {
     bool running;
     pthread_t thread;
 
-    /* lock of the log: what it has given up and the store has not yet been told */
-    struct gone {
-        uint64_t *seqs;
-        uint32_t count, cap;
-    } gone;
-    struct marks {
-        struct mark {
-            uint32_t slot;
-            uint64_t seq;
-        } * at;
-        uint32_t count, cap;
-    } marks;
+    struct sequencer_drops drops; /* lock of the log: given up, and the store has not been told yet */
+    uint64_t safe;                /* the sequencer's own: numbers up to here are reserved in the store */
+    uint64_t tidied;              /* the same: monotonic ms */
+    uint32_t batch_window;        /* the same: window of the present batch */
 };
 
 /* store may be NULL; the sequencer then owns it and closes it. The log must have been made with the store's
@@ -116,7 +120,7 @@ int sequencer_init(struct sequencer *q, struct registry *registry, struct store 
 enum store_result sequencer_load(struct sequencer *q);
 
 /* Starts and ends the thread; without a store both do nothing. What still waits at the end is written; what
- * is posted afterwards is answered POSTING_CLOSED. */
+ * is posted afterwards is answered POSTING_CLOSED. All signals are blocked in it. 0 or -errno. */
 int sequencer_start(struct sequencer *q);
 void sequencer_stop(struct sequencer *q);
 void sequencer_finish(struct sequencer *q); /* stops if necessary; closes the store */
@@ -139,7 +143,7 @@ bool sequencer_turn(struct sequencer *q);
 struct idempotency_print sequencer_print(const struct sequencer *q, enum channel_kind kind, struct span to,
                                          const struct event *e, uint64_t ttl);
 
-/* Forgets keys whose time is over; lets the store tidy up. About once a second, any thread. */
+/* Forgets keys whose time is over. About once a second, any thread. (The store is tidied by the thread.) */
 void sequencer_tick(struct sequencer *q);
 
 #endif
