@@ -165,7 +165,7 @@ static void test_wrong_flags(void **state)
     assert_complaint("--store=", NULL, "--store: \"\" is not");
     assert_complaint("--store-sync=off", NULL, "--store-sync: \"off\" is not normal or full");
     assert_complaint("--idempotency-window=999ms", NULL, "it can be 1s to 168h");
-    assert_complaint("--idempotency-keys=0", NULL, "it can be 1 to 100000000");
+    assert_complaint("--idempotency-keys=0", NULL, "it can be 1 to 10000000");
     assert_complaint("--publish-timeout=25h", NULL, "it can be 0 to 24h");
     assert_complaint("--latest-only", NULL, "--latest-only: unknown flag");
     assert_complaint("3000", NULL, "3000: unknown argument");
