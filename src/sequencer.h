@@ -69,7 +69,6 @@ struct sequencer_stats {
     _Atomic uint64_t failures;  /* of commits */
     _Atomic uint64_t commit_us; /* spent in commits, sum */
     _Atomic uint64_t queued;    /* postings that wait now */
-    _Atomic uint64_t repeated;  /* publishes that were repeats */
     _Atomic uint64_t bytes;     /* of the store's file */
     _Atomic int failing;        /* enum store_result of the last commit */
 };
