@@ -54,6 +54,7 @@ static void put_stats(struct buf *out, const struct service *s)
     json_put_member_u64(out, "ts", clock_wall(s->clock));
     json_put_member_u64(out, "totalConnections", connections);
     json_put_member_u64(out, "totalClients", clients);
+    json_put_member_u64(out, "slowReaders", service_slow_readers(s));
     json_put_member_u64(out, "published", published);
     json_put_member_u64(out, "delivered", delivered(s));
     json_put_member_u64(out, "uptimeMs", clock_mono(s->clock) - s->started);

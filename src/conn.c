@@ -121,8 +121,39 @@ static void drop_waiter(struct loop *l, struct conn *c)
         loop_post(l, &w->gone);
 }
 
+/* A slow reader is a stream of a client with a full socket. What such a stream is still to be sent after its
+ * end makes nobody a reader. */
+static void count_slow(struct loop *l, const struct conn *c, int change)
+{
+    if (c->flags & CONN_COUNTED)
+        atomic_store_explicit(&l->slow,
+                              atomic_load_explicit(&l->slow, memory_order_relaxed) + (unsigned)change,
+                              memory_order_relaxed);
+}
+
+void conn_set_blocked(struct loop *l, struct conn *c, bool blocked)
+{
+    bool was = c->flags & CONN_BLOCKED;
+    if (was == blocked)
+        return;
+    c->flags ^= CONN_BLOCKED;
+    if (c->state == CONN_STREAM)
+        count_slow(l, c, blocked ? 1 : -1);
+}
+
+void conn_begin_stream(struct loop *l, struct conn *c)
+{
+    conn_set_state(c, CONN_STREAM);
+    c->flags |= c->sub.client ? CONN_STREAMED | CONN_COUNTED : CONN_STREAMED;
+    atomic_fetch_add(&l->streams, 1);
+    if (c->flags & CONN_BLOCKED) /* an answer before it has filled the socket */
+        count_slow(l, c, 1);
+}
+
 static void leave(struct loop *l, struct conn *c, enum close_cause cause)
 {
+    if (c->flags & CONN_BLOCKED)
+        count_slow(l, c, -1);
     count_end(l, cause);
     l->handler->on_stream_end(l->user, c, cause);
     registry_leave(l->registry, &c->sub);

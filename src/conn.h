@@ -142,6 +142,9 @@ struct conn *conn_open(struct loop *l, int fd, const struct io_peer *peer);
 /* Unlinks, closes the socket (reset: throws away what is not sent), tells the handler if it was a stream. */
 void conn_close(struct loop *l, struct conn *c, enum close_cause cause, bool reset);
 
+/* The state is STREAM now; the connection has joined. */
+void conn_begin_stream(struct loop *l, struct conn *c);
+
 /* The stream is over: counted, told to the handler, out of the registry. The state goes to ENDING; what is in
  * the buffers is still sent. */
 void conn_end_stream(struct loop *l, struct conn *c, enum close_cause cause);
@@ -184,6 +187,9 @@ void conn_list(struct loop *l, struct conn *c);
 
 /* Watches for these; asks the io only if something changes. */
 void conn_watch(struct loop *l, struct conn *c, uint32_t interest);
+
+/* The socket is full, or no longer: sets or clears CONN_BLOCKED, and keeps the count of slow readers. */
+void conn_set_blocked(struct loop *l, struct conn *c, bool blocked);
 
 /* The state must end in so many ms; 0 = no deadline. */
 void conn_set_deadline(struct loop *l, struct conn *c, uint32_t ms);

@@ -35,7 +35,7 @@ static enum close_cause cause_of(int error)
 
 static void block(struct loop *l, struct conn *c)
 {
-    c->flags |= CONN_BLOCKED;
+    conn_set_blocked(l, c, true);
     uint32_t interest = c->flags & (CONN_PAUSED | CONN_EOF) ? 0 : IO_READ | IO_HANGUP;
     conn_watch(l, c, interest | IO_WRITE);
     stats_add(&l->stats.blocked, 1);
@@ -330,7 +330,7 @@ static void unblock(struct loop *l, struct conn *c)
 {
     if (!(c->flags & CONN_BLOCKED))
         return;
-    c->flags &= (uint8_t)~CONN_BLOCKED;
+    conn_set_blocked(l, c, false);
     conn_watch(l, c, c->interest & (uint32_t)~IO_WRITE);
 }
 
@@ -362,9 +362,7 @@ static void schedule_heartbeat(struct loop *l, struct conn *c, bool first)
 
 void deliver_begin(struct loop *l, struct conn *c, uint32_t age)
 {
-    conn_set_state(c, CONN_STREAM);
-    c->flags |= c->sub.client ? CONN_STREAMED | CONN_COUNTED : CONN_STREAMED;
-    atomic_fetch_add(&l->streams, 1);
+    conn_begin_stream(l, c);
     stats_add(&l->stats.streams_opened, 1);
     conn_set_deadline(l, c, age ? rng_shorten(&l->rng, age, 20) : 0);
     schedule_heartbeat(l, c, true);

@@ -10,6 +10,7 @@
 #include "admin.h"
 #include "batch.h"
 #include "epoll.h"
+#include "history.h"
 #include "listener.h"
 #include "lists.h"
 #include "metrics.h"
@@ -45,6 +46,7 @@ static const struct route routes[] = {
     {"GET", "/api/sse/clients/{}", RIGHT_ADMIN, BODY_ANY, lists_client},
     {"DELETE", "/api/sse/clients/{}", RIGHT_ADMIN, BODY_ANY, lists_kick_client},
     {"DELETE", "/api/sse/connections/{}", RIGHT_ADMIN, BODY_ANY, lists_kick_connection},
+    {"GET", "/api/sse/history", RIGHT_ADMIN, BODY_ANY, history_handle},
     {"GET", "/api/sse/admin/stream", RIGHT_ADMIN, BODY_ANY, admin_stream},
     {"GET", "/metrics", RIGHT_ADMIN, BODY_ANY, metrics_prometheus},
     {"GET", "/healthz", RIGHT_OPEN, BODY_ANY, metrics_health},

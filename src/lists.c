@@ -13,7 +13,7 @@
 
 #define LIMIT_DEFAULT 100
 #define LIMIT_MAX     1000
-#define SCAN_MAX      20000 /* clients looked at for one page */
+#define SCAN_MAX      20000 /* clients, and connections of those shown, looked at for one page */
 #define PAGE_BYTES    (512 * 1024)
 #define ROW_TOPICS    64
 #define BAN_MAX       (366u * 24 * 3600)
@@ -106,11 +106,32 @@ static void put_client(struct buf *out, const struct service *s, const struct ch
     put_times(out, connected_at, last_seen);
 }
 
+static uint32_t resyncs_of(const struct sub *sub)
+{
+    return sub->more ? sub->more->resyncs : 0;
+}
+
+/* How far its connections are behind, all together, and how often they were too far. */
+static void put_lag(struct buf *out, const struct service *s, const struct channel *client)
+{
+    struct channel *channels[CURSOR_SOURCES_MAX];
+    uint64_t pending = 0, resyncs = 0;
+    for (const struct sub *sub = client->client.first; sub; sub = sub->next) {
+        unsigned count = registry_channels(s->registry, sub, channels);
+        pending += cursor_owed_events((const struct channel *const *)channels, count,
+                                      atomic_load_explicit(&sub->cursor, memory_order_relaxed));
+        resyncs += resyncs_of(sub);
+    }
+    json_put_member_u64(out, "pending", pending);
+    json_put_member_u64(out, "resyncs", resyncs);
+}
+
 void lists_put_row(struct buf *out, const struct service *s, const struct channel *client)
 {
     buf_putc(out, '{');
     put_client(out, s, client);
     json_put_member_u64(out, "connections", client->subs);
+    put_lag(out, s, client);
     buf_putc(out, '}');
 }
 
@@ -199,7 +220,7 @@ static void put_page(struct buf *out, struct service *s, const struct page *p)
                             : s->registry->newest;
     buf_puts(out, "{\"clients\":[");
     for (struct channel *last = NULL; c; last = c, c = registry_next_client(s->registry, c)) {
-        if (last && (rows == p->limit || scanned == SCAN_MAX || out->len > PAGE_BYTES)) {
+        if (last && (rows == p->limit || scanned >= SCAN_MAX || out->len > PAGE_BYTES)) {
             put_token(next, last);
             break;
         }
@@ -208,6 +229,7 @@ static void put_page(struct buf *out, struct service *s, const struct page *p)
             continue;
         if (rows++ > 0)
             buf_putc(out, ',');
+        scanned += c->subs;
         lists_put_row(out, s, c);
     }
     buf_puts(out, "],\"total\":");
@@ -256,7 +278,7 @@ static uint64_t pending_of(const struct service *s, const struct sub *sub)
     struct channel *channels[CURSOR_SOURCES_MAX];
     unsigned count = registry_channels(s->registry, sub, channels);
     return cursor_owed((const struct channel *const *)channels, count,
-                    atomic_load_explicit(&sub->cursor, memory_order_relaxed));
+                       atomic_load_explicit(&sub->cursor, memory_order_relaxed));
 }
 
 static void put_connection(struct buf *out, const struct service *s, struct sub *sub)
@@ -273,6 +295,7 @@ static void put_connection(struct buf *out, const struct service *s, struct sub 
     put_topics(out, sub, false);
     put_times(out, conn_connected_at(loop_of(s, sub), c), conn_last_seen(loop_of(s, sub), c));
     json_put_member_u64(out, "pending", pending_of(s, sub));
+    json_put_member_u64(out, "resyncs", resyncs_of(sub));
     buf_putc(out, '}');
 }
 

@@ -97,6 +97,7 @@ struct loop {
     bool accepting;         /* listeners are watched */
 
     atomic_uint streams; /* streams of which something may still have to be sent */
+    atomic_uint slow;    /* streams of clients whose socket is full; written by the loop alone */
 
     _Atomic(struct completion *) posted; /* the last one first; pushed by any thread, taken by the loop */
 

@@ -70,6 +70,8 @@ static void put_gauges(struct buf *out, struct service *s)
     put_head(out, "tidings_evicted_total", "counter", "Held events given up, whatever the reason.");
     put_value(out, "tidings_evicted_total", "", s->log->evicted);
     log_unlock(s->log);
+    put_gauge(out, "tidings_slow_readers", "Event streams of clients whose socket is full.",
+              service_slow_readers(s));
     put_gauge(out, "tidings_draining", "1 while the hub drains.", atomic_load(&s->draining));
     put_gauge(out, "tidings_uptime_seconds", "Since the start.", (clock_mono(s->clock) - s->started) / 1000);
     put_gauge(out, "tidings_loops", "Event loops.", s->loop_count);

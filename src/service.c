@@ -13,6 +13,14 @@ void service_sum(const struct service *s, uint64_t sum[STATS_COUNT])
         stats_sum(sum, &s->loops[i].stats);
 }
 
+uint64_t service_slow_readers(const struct service *s)
+{
+    uint64_t sum = 0;
+    for (uint32_t i = 0; i < s->loop_count; i++)
+        sum += atomic_load_explicit(&s->loops[i].slow, memory_order_relaxed);
+    return sum;
+}
+
 static uint64_t counter(const struct service *s, size_t offset)
 {
     uint64_t sum = 0;

@@ -41,6 +41,9 @@ struct service {
 /* Sums of all loops' counters, in the order of STATS_MAP. */
 void service_sum(const struct service *s, uint64_t sum[STATS_COUNT]);
 
+/* Streams of clients whose socket is full. */
+uint64_t service_slow_readers(const struct service *s);
+
 /* One limit with its present use, for /metrics and dashboards. */
 struct service_limit {
     const char *name;

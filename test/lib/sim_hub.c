@@ -40,6 +40,17 @@ struct loop *sim_hub_loop(const struct sim_hub *h, uint32_t i)
     return &hub_service(h->hub)->loops[i];
 }
 
+unsigned sim_hub_count_slow(const struct loop *l)
+{
+    unsigned count = 0;
+    for (uint32_t base = 0; base < slab_end(&l->conns); base += SLAB_CHUNK) {
+        const struct conn *chunk = slab_chunk_at(&l->conns, base);
+        for (unsigned i = 0; chunk && i < SLAB_CHUNK; i++)
+            count += chunk[i].state == CONN_STREAM && chunk[i].flags & CONN_BLOCKED && chunk[i].sub.client;
+    }
+    return count;
+}
+
 static const char *leftover_of_loop(struct loop *l)
 {
     if (l->conns.used > 0 || l->conns.chunk_count > 0)
@@ -48,6 +59,8 @@ static const char *leftover_of_loop(struct loop *l)
         return "request memory";
     if (l->streams > 0)
         return "the count of sockets of streams";
+    if (l->slow > 0)
+        return "the count of slow readers";
     if (l->listed != SLAB_NONE)
         return "a list of connections";
     if (loop_is_posted(l))

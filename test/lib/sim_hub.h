@@ -26,6 +26,9 @@ void sim_hub_finish(struct sim_hub *h);
 
 struct loop *sim_hub_loop(const struct sim_hub *h, uint32_t i);
 
+/* Streams of clients with a full socket, counted by looking at all connections. */
+unsigned sim_hub_count_slow(const struct loop *l);
+
 /* What is left although nobody is connected any more: static text; NULL: nothing. */
 const char *sim_hub_leftover(struct sim *s, struct tidings_hub *hub);
 
