@@ -182,18 +182,24 @@ void log_forget(struct log *log, uint32_t slot, uint64_t seq)
         log->forgotten[slot] = seq;
 }
 
-/* A ring that is empty says nothing about what there was, once its channel is freed or the hub restarted. */
+/* Whoever looks later, after the channel was freed or the hub restarted, finds it here: what is held says
+ * what came before it, and nothing of what came last and is gone. */
+static void raise_mark(struct log *log, struct channel *c)
+{
+    uint64_t *mark = &log->forgotten[slot_of(c)];
+    if (c->ring->missed <= *mark)
+        return;
+    *mark = c->ring->missed;
+    if (log->watch.marked)
+        log->watch.marked(log->watch.user, slot_of(c), c->ring->missed);
+}
+
 static void emptied(struct log *log, struct channel *c)
 {
     struct ring *r = c->ring;
     log->held_bytes -= channel_cost(c) + r->cap * sizeof(*r->slots);
     if (r->reserved == 0)
         ring_shrink(r);
-    if (r->missed <= log->forgotten[slot_of(c)])
-        return;
-    log->forgotten[slot_of(c)] = r->missed;
-    if (log->watch.marked)
-        log->watch.marked(log->watch.user, slot_of(c), r->missed);
 }
 
 /* The caller's reference is the log's own. */
@@ -211,6 +217,8 @@ static void evict(struct log *log, struct channel *c, uint32_t i, bool replaced)
     if (e->stored && log->watch.gone)
         log->watch.gone(log->watch.user, e->seq);
     event_unref(e);
+    if (r->count == 0 || r->missed == r->kept)
+        raise_mark(log, c);
     if (r->count == 0)
         emptied(log, c);
 }
@@ -334,8 +342,9 @@ uint64_t log_last_kept(const struct log *log, const struct channel *c)
 
 void log_expect(struct log *log, struct channel *c, uint64_t seq)
 {
-    (void)log;
     c->ring->kept = seq;
+    if (seq == c->ring->missed) /* it was given up meanwhile */
+        raise_mark(log, c);
 }
 
 void log_set_missed(struct log *log, struct channel *c, uint64_t seq)
