@@ -74,17 +74,34 @@ static void print_wrapped(FILE *out, size_t column, const char *text)
     fputc('\n', out);
 }
 
-/* prefix is what is written before the name, value the default. */
-static void print_row(FILE *out, const char *prefix, const struct setting *row, const char *value)
+/* value is the default; "" if there is none to show. */
+static void print_row(FILE *out, const char *label, const struct setting *row, const char *value)
 {
-    char form[64], text[512];
-    int column;
+    char text[512];
+    int column = fprintf(out, "  %s", label);
 
-    put_form(row, form, sizeof form);
-    column = fprintf(out, "  %s%s%s%s", prefix, row->name, form[0] ? " " : "", form);
     snprintf(text, sizeof text, "%s%s%s%s%s", row->help, row->kind == SETTING_LIST ? "; repeatable" : "",
              value[0] ? " [" : "", value, value[0] ? "]" : "");
     print_wrapped(out, column > 0 ? (size_t)column : 0, text);
+}
+
+static void print_flag(FILE *out, const struct settings *defaults, const struct setting *row)
+{
+    char form[64], value[128], label[128];
+
+    put_form(row, form, sizeof form);
+    put_default(defaults, row, value, sizeof value);
+    snprintf(label, sizeof label, "--%s%s%s", row->name, form[0] ? " " : "", form);
+    print_row(out, label, row, value);
+}
+
+/* A line of a section, as one writes it. */
+static void put_topic_line(const struct setting *row, char *out, size_t size)
+{
+    char form[64];
+
+    put_form(row, form, sizeof form);
+    snprintf(out, size, "%s = %s", row->name, form[0] ? form : "true");
 }
 
 static void init_defaults(struct settings *defaults)
@@ -98,20 +115,23 @@ static void init_defaults(struct settings *defaults)
 
 static void print_topics(FILE *out)
 {
+    char line[128];
+
     fputs("\nTopics, in the file only: lines after [topic NAME] or [topic BEGINNING*] say what is kept "
           "differently for the\n"
           "topics that fit. The longest that fits counts, an exact name before any beginning; what is not "
           "said is as\n"
           "above. General lines come before the first section.\n",
           out);
-    for (size_t i = 0; i < SETTINGS_TOPIC_ROWS; i++)
-        print_row(out, "", &settings_topic_rows[i], "");
+    for (size_t i = 0; i < SETTINGS_TOPIC_ROWS; i++) {
+        put_topic_line(&settings_topic_rows[i], line, sizeof line);
+        print_row(out, line, &settings_topic_rows[i], "");
+    }
 }
 
 void settings_print_help(FILE *out)
 {
     struct settings defaults;
-    char value[128];
 
     init_defaults(&defaults);
     fputs("Every setting is a flag, an environment variable (--max-body: TIDINGS_MAX_BODY) and a line of the "
@@ -122,10 +142,8 @@ void settings_print_help(FILE *out)
           out);
     for (size_t g = 0; g < settings_group_count; g++) {
         fprintf(out, "\n%s\n", settings_groups[g].title);
-        for (size_t i = 0; i < settings_groups[g].count; i++) {
-            put_default(&defaults, &settings_groups[g].rows[i], value, sizeof value);
-            print_row(out, "--", &settings_groups[g].rows[i], value);
-        }
+        for (size_t i = 0; i < settings_groups[g].count; i++)
+            print_flag(out, &defaults, &settings_groups[g].rows[i]);
     }
     print_topics(out);
     settings_finish(&defaults);
@@ -237,10 +255,10 @@ static const char markdown_topics[] =
 
 static void markdown_topic_row(FILE *out, const struct setting *row)
 {
-    char form[64];
+    char line[128];
 
-    put_form(row, form, sizeof form);
-    fprintf(out, "| `%s = %s` | %s |\n", row->name, form[0] ? form : "true", row->help);
+    put_topic_line(row, line, sizeof line);
+    fprintf(out, "| `%s` | %s |\n", line, row->help);
 }
 
 void settings_print_markdown(FILE *out)
