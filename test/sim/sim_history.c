@@ -194,8 +194,10 @@ static void test_completeness(void **state)
     assert_null(strstr(body, "\"payload\":3"));
     assert_non_null(strstr(body, "\"complete\":true"));
     sim_client_finish(&whole);
-    static const char *const unknown[] = {"garbage", "%ff", "zzzzzzzzzzz-0000000001"};
-    for (unsigned i = 0; i < 3; i++)
+    static const char *const unknown[] = {"garbage", "%ff"};
+    expect(&h, 200, form("clientId=ada&after=zzzzzzzzzzz%s", last + EPOCH), "\"complete\":false");
+    expect(&h, 200, form("clientId=ada&after=%s", last), "\"complete\":true");
+    for (unsigned i = 0; i < 2; i++)
         expect(&h, 200, form("clientId=ada&after=%s", unknown[i]), "\"complete\":false");
     last[EPOCH + 1] = 'z'; /* the future */
     expect(&h, 200, form("clientId=ada&after=%s", last), "\"complete\":false");
@@ -306,16 +308,20 @@ static unsigned slow(const struct sim_hub *h)
     return counted;
 }
 
-static void expect_row(struct sim_hub *h, const char *id, const char *text)
+/* Returns what waits for it. */
+static uint64_t expect_row(struct sim_hub *h, const char *id, const char *text)
 {
     struct sim_client c;
+    uint64_t pending;
     sim_client_open(&c, h->sim, 0);
     sim_client_askf(&c, "GET /api/sse/clients?prefix=%s HTTP/1.1\r\nHost: localhost\r\n\r\n", id);
     assert_true(sim_settle(h->sim));
     sim_client_read_all(&c);
     if (!strstr(c.answer.body, text))
         fail_msg("%s has no %s", c.answer.body, text);
+    assert_true(sim_json_number(c.answer.body, "pending", &pending));
     sim_client_finish(&c);
+    return pending;
 }
 
 static void fill(struct sim_hub *h, const char *to, unsigned count)
@@ -346,7 +352,10 @@ static void test_slow_readers_are_counted(void **state)
         fill(&h, ids[i], 40);
     assert_int_equal(slow(&h), 3);
     expect_row(&h, "dan", "\"pending\":0,\"resyncs\":0}");
-    expect_row(&h, "ada", "\"resyncs\":0}");
+    uint64_t pending = expect_row(&h, "ada", "\"resyncs\":0}");
+    assert_in_range(pending, 1, 39);
+    fill(&h, "ada", 3);
+    assert_int_equal(expect_row(&h, "ada", "\"resyncs\":0}"), pending + 3);
     assert_true(tidings_disconnect_client(h.hub, "bob", 0) ==
                 1); /* its last bytes wait, but it reads no more */
     assert_true(sim_settle(h.sim));
@@ -378,6 +387,8 @@ static void test_slow_from_the_start(void **state)
     sim_client_open(&c, h.sim, 0);
     for (unsigned i = 0; i < 3; i++)
         assert_true(sim_client_askf(&c, "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"));
+    assert_true(sim_settle(h.sim));
+    assert_int_equal(slow(&h), 0);
     assert_true(sim_client_subscribe(&c, "ada", "", NULL));
     sim_client_open(&dashboard, h.sim, 0);
     assert_true(sim_client_askf(&dashboard, "GET /api/sse/admin/stream HTTP/1.1\r\nHost: localhost\r\n\r\n"));

@@ -33,10 +33,10 @@ test("stats has the promised shape", async (t) => {
   const stream = await admin(t, hub);
   const now = await stats(stream, () => true);
   assert.deepEqual(
-    ["ts", "totalConnections", "totalClients", "published", "delivered", "uptimeMs", "version", "draining", "limits"].filter((key) => !(key in now)),
+    ["ts", "totalConnections", "totalClients", "slowReaders", "published", "delivered", "uptimeMs", "version", "draining", "limits"].filter((key) => !(key in now)),
     [],
   );
-  for (const key of ["ts", "totalConnections", "totalClients", "published", "delivered", "uptimeMs"]) {
+  for (const key of ["ts", "totalConnections", "totalClients", "slowReaders", "published", "delivered", "uptimeMs"]) {
     assert.ok(Number.isInteger(now[key]) && now[key] >= 0, `${key}: ${now[key]}`);
   }
   assert.match(now.version, /^\d+\.\d+\.\d+/);

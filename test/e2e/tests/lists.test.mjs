@@ -27,10 +27,11 @@ describe("GET /api/sse/clients", () => {
     assert.equal(total, 1);
     assert.equal(clients.length, 1);
     const [row] = clients;
-    assert.deepEqual(Object.keys(row).sort(), ["clientId", "connectedAt", "connections", "lastSeen", "name", "topics"]);
+    assert.deepEqual(Object.keys(row).sort(), ["clientId", "connectedAt", "connections", "lastSeen", "name", "pending", "resyncs", "topics"]);
     assert.equal(row.clientId, "user-1");
     assert.equal(row.name, "Ada");
     assert.equal(row.connections, 2);
+    assert.deepEqual([row.pending, row.resyncs], [0, 0]);
     assert.deepEqual([...row.topics].sort(), ["blue", "red"]);
     for (const ts of [row.connectedAt, row.lastSeen]) assert.ok(Math.abs(ts - began) < 60_000, String(ts));
   });
@@ -131,7 +132,7 @@ describe("GET /api/sse/clients/{clientId}", () => {
     assert.equal(answer.json.clientId, "detail/ü");
     const { connections } = answer.json;
     assert.equal(connections.length, 2);
-    const fields = ["address", "connectedAt", "connectionId", "lastSeen", "pending", "protocol", "topics", "userAgent"];
+    const fields = ["address", "connectedAt", "connectionId", "lastSeen", "pending", "protocol", "resyncs", "topics", "userAgent"];
     for (const connection of connections) assert.deepEqual(Object.keys(connection).sort(), fields);
     const mine = connections.find(({ connectionId }) => connectionId === stream.hello.connectionId);
     assert.equal(mine.userAgent, "e2e/1 \"x\"");

@@ -58,6 +58,7 @@ describe("/openapi.json", () => {
       "get /api/sse/clients/{}",
       "delete /api/sse/clients/{}",
       "delete /api/sse/connections/{}",
+      "get /api/sse/history",
       "get /api/sse/admin/stream",
       "get /metrics",
       "get /healthz",
@@ -111,11 +112,12 @@ describe("/openapi.json", () => {
   test("each listed operation answers with a listed status and content type", async (t) => {
     const stream = await hub.subscribe(t, "sample");
     const values = { clientId: "sample", connectionId: stream.hello.connectionId };
+    const queries = { "/api/sse/history": "?clientId=sample" };
     const body = JSON.stringify({ clientId: "sample", event: "x", payload: 1 });
     assert.ok(operations().length > 0, "no operation is listed");
     const inOrder = operations().sort((a, b) => (a.method === "delete") - (b.method === "delete") || b.path.length - a.path.length);
     for (const { path, method, operation } of inOrder) {
-      const target = path.replace(/\{([^}]*)\}/g, (_, name) => encodeURIComponent(values[name] ?? "sample"));
+      const target = path.replace(/\{([^}]*)\}/g, (_, name) => encodeURIComponent(values[name] ?? "sample")) + (queries[path] ?? "");
       const options = method === "post" ? { headers: { "Content-Type": "application/json" }, body } : {};
       const head = await ask(t, method.toUpperCase(), target, options);
       const what = `${method.toUpperCase()} ${target}`;
@@ -134,6 +136,7 @@ describe("/openapi.json", () => {
       ["post", "/api/sse/notify", "/api/sse/notify", { headers: { ...json, "Content-Length": "100000000" } }],
       ["get", "/api/sse/clients", "/api/sse/clients?limit=x"],
       ["get", "/api/sse/clients/{clientId}", "/api/sse/clients/absent"],
+      ["get", "/api/sse/history", "/api/sse/history"],
       ["delete", "/api/sse/clients/{clientId}", "/api/sse/clients/absent"],
       ["delete", "/api/sse/connections/{connectionId}", "/api/sse/connections/absent"],
     ]) {
