@@ -109,11 +109,10 @@ void cursor_pull(struct log *log, struct channel *const *channels, unsigned coun
     if (pull->lost)
         return;
     uint64_t until = is_replaying(replay, pull->cursor) ? replay->until : 0;
-    uint64_t now = until ? clock_mono(log->clock) : 0;
     unsigned found = find_sources(channels, count, pull, sources);
     struct event *e;
     while (found > 0 && (e = take_oldest(sources, found)) && e->seq <= horizon) {
-        if (e->seq <= until && !is_replayed(log, e, replay, now))
+        if (e->seq <= until && !is_replayed(log, e, replay, replay->now))
             continue;
         if (pull->count == CURSOR_PULL_MAX || (pull->count > 0 && pull->bytes + e->size > max_bytes)) {
             pull->more = true;
@@ -158,17 +157,18 @@ uint64_t cursor_owed_events(const struct channel *const *channels, unsigned coun
 
 /* ---- where a reader begins ---- */
 
-/* Events after the cursor that history owes to a reader; *oldest: the number of the first of them. *stale:
- * one of them is too old by now and has only not been swept yet. */
+/* Events after the cursor that history owes to a reader; *oldest: the number of the first of them. *stale is
+ * raised to the last one that is too old by now and has only not been swept yet. */
 static uint64_t count_replayed(const struct log *log, const struct channel *c, uint64_t cursor,
-                               const struct replay *replay, uint64_t *oldest, bool *stale)
+                               const struct replay *replay, uint64_t *oldest, uint64_t *stale)
 {
     uint64_t count = 0, now = clock_mono(log->clock);
     if (replay->latest_only && !is_latest(log, c))
         return 0;
     for (uint32_t i = c->ring ? ring_after(c->ring, cursor) : 0; c->ring && i < c->ring->count; i++) {
         const struct event *e = ring_at(c->ring, i);
-        *stale |= e->kept && e->expires <= now;
+        if (e->kept && e->expires <= now && e->seq > *stale)
+            *stale = e->seq;
         if (!is_replayed(log, e, replay, now))
             continue;
         if (e->seq < *oldest)
@@ -179,11 +179,11 @@ static uint64_t count_replayed(const struct log *log, const struct channel *c, u
 }
 
 static uint64_t count_all(const struct log *log, struct channel *const *channels, unsigned count,
-                          const struct found *found, uint64_t *oldest, bool *stale)
+                          const struct found *found, uint64_t *oldest, uint64_t *stale)
 {
     uint64_t sum = 0;
     *oldest = UINT64_MAX;
-    *stale = false;
+    *stale = 0;
     for (unsigned i = 0; i < count; i++)
         sum += count_replayed(log, channels[i], found->cursor, &found->replay, oldest, stale);
     return sum;
@@ -248,8 +248,8 @@ static bool has_latest(const struct log *log, struct channel *const *channels, u
 static void seek_fresh(const struct log *log, struct channel *const *channels, unsigned count,
                        const struct seek *seek, struct found *found)
 {
-    uint64_t oldest;
-    bool stale, asked = seek->last > 0 || seek->since > 0;
+    uint64_t oldest, stale;
+    bool asked = seek->last > 0 || seek->since > 0;
     uint64_t last = seek->last < CURSOR_LAST_MAX ? seek->last : CURSOR_LAST_MAX;
     found->resume = RESUME_FRESH;
     found->replay.latest_only = !asked;
@@ -264,13 +264,13 @@ static void seek_fresh(const struct log *log, struct channel *const *channels, u
     }
     found->replayed = count_all(log, channels, count, found, &oldest, &stale);
     found->cursor = found->replayed > 0 ? oldest - 1 : log->seq;
+    found->replay.floor = stale;
 }
 
 static void seek_cursor(const struct log *log, struct channel *const *channels, unsigned count,
                         const struct seek *seek, struct found *found)
 {
-    uint64_t oldest;
-    bool stale;
+    uint64_t oldest, stale;
     if (seek->from == SEEK_CURSOR && seek->cursor <= log->seq &&
         !has_missed(log, channels, count, &found->replay, seek->cursor)) {
         found->resume = RESUME_COMPLETE;
@@ -283,6 +283,7 @@ static void seek_cursor(const struct log *log, struct channel *const *channels, 
     found->cursor = 0;
     found->replayed = count_all(log, channels, count, found, &oldest, &stale);
     found->cursor = found->replayed > 0 ? oldest - 1 : log->seq;
+    found->replay.floor = stale;
 }
 
 void cursor_seek(struct log *log, struct channel *const *channels, unsigned count, const struct seek *seek,
@@ -296,5 +297,8 @@ void cursor_seek(struct log *log, struct channel *const *channels, unsigned coun
     if (found->cursor == log->seq)
         return;
     found->replay.until = log->seq;
-    found->replay.floor = highest_missed(log, channels, count);
+    found->replay.now = clock_mono(log->clock);
+    uint64_t missed = highest_missed(log, channels, count);
+    if (missed > found->replay.floor)
+        found->replay.floor = missed;
 }

@@ -2,8 +2,8 @@
  *
  * cursor - what a reader gets. A reader is a number, the last that it has seen, and a set of channels:
  * history and live delivery are the same thing, a cursor that is behind. What differs is what a reader is
- * owed: of events from before it came (a replay) only those that are meant to be kept and are still fresh, of
- * those from later all.
+ * owed: of events from before it came (a replay) only those that are meant to be kept and were still fresh
+ * then, of those from later all.
  *
  * The log's lock is held by the caller, except where it says otherwise.
  */
@@ -18,7 +18,8 @@
 /* A replay: how a reader is treated that has come lately. Numbers up to `until` come from history. */
 struct replay {
     uint64_t until;   /* the newest number when it came; 0: no replay */
-    uint64_t floor;   /* what was known to be missing then, and was told */
+    uint64_t floor;   /* what was known to be missing then, or was too old, and was told */
+    uint64_t now;     /* monotonic ms when it came: what was fresh then is owed, however slowly it reads */
     bool latest_only; /* only what channels with that policy hold */
 };
 
