@@ -578,6 +578,157 @@ static void end(struct world *w)
     log_finish(&w->log);
 }
 
+/* ---- by hand ---- */
+
+static uint64_t add(struct world *w, unsigned key, uint64_t ttl)
+{
+    struct entry e;
+    struct event *event = make(w, &e);
+    uint64_t seq = event->seq;
+    struct channel *c = open_key(w, key);
+
+    assert_int_equal(log_reserve(&w->log, c), 0);
+    log_append(&w->log, c, event, ttl, 0);
+    event_unref(event);
+    return seq;
+}
+
+static struct {
+    unsigned gone, marked;
+    uint32_t slot;
+    uint64_t seq, mark;
+} told;
+
+static void tell_gone(void *user, uint64_t seq)
+{
+    assert_ptr_equal(user, &told);
+    told.gone++;
+    told.seq = seq;
+}
+
+static void tell_marked(void *user, uint32_t slot, uint64_t seq)
+{
+    assert_ptr_equal(user, &told);
+    told.marked++;
+    told.slot = slot;
+    told.mark = seq;
+}
+
+static struct world *begin_plain(void)
+{
+    static struct world w;
+
+    begin(&w, 4711);
+    w.policies = (struct log_policies){.base = {.size = 100}};
+    log_set_policies(&w.log, &w.policies);
+    memset(&told, 0, sizeof(told));
+    w.log.watch = (struct log_watch){tell_gone, tell_marked, &told};
+    return &w;
+}
+
+static void test_reservation(void **state)
+{
+    struct world *w = begin_plain();
+    struct channel *c = open_key(w, 1);
+
+    (void)state;
+    assert_int_equal(log_reserve(&w->log, c), 0);
+    assert_int_equal(log_reserve(&w->log, c), 0);
+    log_release(&w->log, c); /* it stays */
+    assert_ptr_equal(log_find(&w->log, CHANNEL_CLIENT, SPAN("ada")), c);
+    assert_int_equal(w->log.held_bytes, 0);
+    log_unreserve(&w->log, c);
+    assert_ptr_equal(log_find(&w->log, CHANNEL_CLIENT, SPAN("ada")), c);
+    log_unreserve(&w->log, c);
+    assert_null(log_find(&w->log, CHANNEL_CLIENT, SPAN("ada")));
+    add(w, 1, 5);
+    c = open_key(w, 1);
+    assert_int_equal(log_reserve(&w->log, c), 0);
+    time_now += 10;
+    log_sweep(&w->log); /* empty, with room for one */
+    assert_int_equal(w->log.held_bytes, 0);
+    assert_ptr_equal(log_find(&w->log, CHANNEL_CLIENT, SPAN("ada")), c);
+    assert_true(c->ring->cap > 0);
+    log_unreserve(&w->log, c);
+    assert_int_equal(w->log.channel_count, 2);
+    log_finish(&w->log);
+}
+
+static void test_watch(void **state)
+{
+    struct world *w = begin_plain();
+
+    (void)state;
+    add(w, 1, UINT64_MAX);
+    uint64_t middle = add(w, 1, 5), last = add(w, 1, 50);
+
+    time_now += 10;
+    log_sweep(&w->log);
+    assert_int_equal(told.gone, 1);
+    assert_int_equal(told.seq, middle);
+    assert_int_equal(told.marked, 0); /* what is held after it says that something was there */
+    struct channel *c = open_key(w, 1);
+
+    assert_int_equal(log_missed(&w->log, c), middle);
+    assert_int_equal(log_last_kept(&w->log, c), last);
+    time_now += 50;
+    log_sweep(&w->log);
+    assert_int_equal(told.seq, last);
+    assert_int_equal(told.marked, 1);
+    assert_int_equal(told.slot, c->hash % LOG_FORGOTTEN);
+    assert_int_equal(told.mark, last);
+    assert_int_equal(log_last_kept(&w->log, c), last);
+    log_finish(&w->log);
+}
+
+/* Policies that follow a rule, and no rule, and another rule. */
+static void test_rules(void **state)
+{
+    struct world *w = begin_plain();
+    struct channel *v = open_key(w, 5), *other = open_key(w, 3);
+    const struct log_rule rules[] = {{SPAN("v/"), true, {.size = 2}}, {SPAN("news"), false, {.size = 3}}};
+
+    (void)state;
+    for (unsigned i = 0; i < 5; i++) {
+        add(w, 5, UINT64_MAX);
+        add(w, 3, UINT64_MAX);
+    }
+    w->policies.rules = rules;
+    w->policies.rule_count = 2;
+    log_set_policies(&w->log, &w->policies);
+    assert_int_equal(log_policy_of(&w->log, v)->size, 2);
+    assert_int_equal(v->ring->count, 5);
+    log_sweep(&w->log);
+    assert_int_equal(v->ring->count, 2);
+    assert_int_equal(other->ring->count, 3);
+    assert_true(log_keeps(&w->log, v, 1));
+    assert_false(log_keeps(&w->log, v, 0));
+    w->policies.rule_count = 0;
+    log_set_policies(&w->log, &w->policies);
+    assert_int_equal(log_policy_of(&w->log, v)->size, 100);
+    log_finish(&w->log);
+}
+
+/* Two clients share a mark: a channel that holds no ring may be told too much, one that has a ring is not. */
+static void test_shared_mark(void **state)
+{
+    struct world *w = begin_plain();
+    struct channel *ada = open_key(w, 1), *bob = open_key(w, 2);
+    const struct seek seek = {.from = SEEK_CURSOR, .cursor = 1};
+    struct found found;
+
+    (void)state;
+    add(w, 1, UINT64_MAX);
+    add(w, 0, UINT64_MAX);
+    log_forget(&w->log, ada->hash % LOG_FORGOTTEN, 2);
+    log_forget(&w->log, bob->hash % LOG_FORGOTTEN, 2);
+    cursor_seek(&w->log, &ada, 1, &seek, &found);
+    assert_int_equal(found.resume, RESUME_COMPLETE);
+    cursor_seek(&w->log, &bob, 1, &seek, &found);
+    assert_int_equal(found.resume, RESUME_INCOMPLETE);
+    log_finish(&w->log);
+}
+
 static uint64_t from_environment(const char *name, uint64_t otherwise)
 {
     const char *text = getenv(name);
@@ -622,6 +773,10 @@ static int tell_seed(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_reservation),
+        cmocka_unit_test(test_watch),
+        cmocka_unit_test(test_rules),
+        cmocka_unit_test(test_shared_mark),
         cmocka_unit_test_teardown(test_like_a_list, tell_seed),
     };
 
