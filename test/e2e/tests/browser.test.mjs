@@ -106,6 +106,29 @@ describe("the pages in Chromium", options, () => {
     await row(admin, "TabCloser").waitFor({ state: "detached" });
   });
 
+  test("who does not read is seen: a tile, and how many events wait for whom", async (t) => {
+    const own = await Hub.started(t, ["--send-buffer", "16KiB", "--history-bytes", "16MiB"]);
+    const stream = await own.subscribe(t, "dawdler");
+    stream.connection.socket.pause();
+    const admin = await browser.page(t, own, "/admin");
+    await shows(admin.getByTestId("slow-readers"), /^0$/);
+    const payload = "x".repeat(100_000);
+    await eventually(async () => {
+      await own.publish({ clientId: "dawdler", event: "filler", payload });
+      return /^tidings_slow_readers 1$/m.test((await own.get("/metrics")).text);
+    }, "the socket to be full");
+    const last = await own.publish({ clientId: "dawdler", event: "last", payload: 1 });
+    await shows(admin.getByTestId("slow-readers"), /^1$/);
+    await shows(row(admin, "dawdler").getByTestId("client-pending"), /^[1-9]/);
+    await picture(admin, "admin-slow");
+    stream.connection.socket.resume();
+    await stream.next(({ id }) => id === last.id);
+    await shows(admin.getByTestId("slow-readers"), /^0$/);
+    await shows(row(admin, "dawdler").getByTestId("client-pending"), /^0$/);
+    await shows(row(admin, "dawdler").getByTestId("client-resyncs"), /^0$/);
+    await admin.check();
+  });
+
   test("clients that are no browsers come and go in the dashboard as well", async (t) => {
     const admin = await browser.page(t, hub, "/admin");
     const stream = await hub.subscribe(t, "raw-socket");

@@ -1,5 +1,5 @@
 import { memo } from "react";
-import { formatTime, plural } from "../lib/format";
+import { formatCount, formatTime, plural } from "../lib/format";
 import { ClientDetail } from "./ClientDetail";
 import type { ListedClient } from "./clients-store";
 
@@ -29,6 +29,8 @@ export const ClientItem = memo(function ClientItem({ client, open, onToggle, onA
           <span className="soft small number">
             {plural(row.connections, "connection")} · since {formatTime(row.connectedAt)}
           </span>
+          <Lag label="Pending" testId="client-pending" value={row.pending} />
+          <Lag label="Resyncs" testId="client-resyncs" value={row.resyncs} />
           {row.topics.length > 0 && <Topics topics={row.topics} />}
         </button>
         <button type="button" className="button is-small is-quiet" onClick={() => onAddress(row.clientId)}>
@@ -39,6 +41,18 @@ export const ClientItem = memo(function ClientItem({ client, open, onToggle, onA
     </li>
   );
 });
+
+/** One of the columns that say how it reads: nothing is quiet, anything is not. */
+function Lag({ label, value, testId }: { label: string; value: number; testId: string }) {
+  return (
+    <span className={value > 0 ? "client-lag is-behind" : "client-lag"}>
+      <span className="client-lag-label">{label} </span>
+      <span className="number" data-testid={testId}>
+        {formatCount(value)}
+      </span>
+    </span>
+  );
+}
 
 const SHOWN_TOPICS = 4;
 

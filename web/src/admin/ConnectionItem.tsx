@@ -1,4 +1,4 @@
-import { formatBytes, formatTime } from "../lib/format";
+import { formatBytes, formatCount, formatTime } from "../lib/format";
 import type { ConnectionRow } from "./hub-api";
 
 interface ConnectionItemProps {
@@ -15,6 +15,7 @@ export function ConnectionItem({ connection, onDisconnect }: ConnectionItemProps
         <Fact term="Connected" value={formatTime(connection.connectedAt)} />
         <Fact term="Last seen" value={formatTime(connection.lastSeen)} />
         <Fact term="Waiting to be read" value={formatBytes(connection.pending)} />
+        <Fact term="Resyncs" value={formatCount(connection.resyncs)} />
         {connection.topics.length > 0 && <Fact term="Topics" value={connection.topics.join(", ")} />}
         <Fact term="Browser" value={connection.userAgent || "–"} wide />
         <Fact term="Id" value={connection.connectionId} wide />

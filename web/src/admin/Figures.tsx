@@ -28,6 +28,12 @@ export function Figures({ samples, totalClients }: { samples: Samples; totalClie
       />
       <dl className="card facts">
         <Fact term="Clients" testId="total-clients" value={count(latest === null ? undefined : totalClients)} />
+        <Fact
+          term="Slow readers"
+          testId="slow-readers"
+          value={count(latest?.slowReaders)}
+          title="Streams whose socket is full at this moment"
+        />
         <Fact term="Deliveries per second" value={rate(list.at(-1)?.deliveries)} />
         <Fact term="Published so far" value={count(latest?.published)} />
         <Fact term="Up for" value={latest === null ? UNKNOWN : formatDuration(latest.uptimeMs)} />
@@ -38,9 +44,16 @@ export function Figures({ samples, totalClients }: { samples: Samples; totalClie
   );
 }
 
-function Fact({ term, value, testId }: { term: string; value: string; testId?: string }) {
+interface FactProps {
+  readonly term: string;
+  readonly value: string;
+  readonly testId?: string;
+  readonly title?: string;
+}
+
+function Fact({ term, value, testId, title }: FactProps) {
   return (
-    <div>
+    <div title={title}>
       <dt>{term}</dt>
       <dd className="number break" data-testid={testId}>
         {value}

@@ -16,6 +16,8 @@ const row = (clientId: string, connectedAt: number, connections = 1): ClientRow 
   topics: [],
   connectedAt,
   lastSeen: connectedAt,
+  pending: 0,
+  resyncs: 0,
 });
 
 const load = (prefix = ""): ClientsAction => ({ type: "load", prefix });
@@ -46,6 +48,15 @@ describe("the list", () => {
   it("takes the new state of a known client", () => {
     const state = after(load(), page([row("a", 10)]), change({ changed: [row("a", 10, 3)] }));
     expect(state.listed).toEqual([{ row: row("a", 10, 3), arrived: false }]);
+  });
+
+  it("learns how far the listed are behind, and nothing else, from rows that may be old", () => {
+    const before = after(load(), page([row("b", 20, 2), row("a", 10)]));
+    const rows = [{ ...row("b", 20), pending: 7, resyncs: 1 }, row("a", 10), row("gone", 5)];
+    const state = clientsReducer(before, { type: "refreshed", rows });
+    expect(state.listed[0]).toEqual({ row: { ...row("b", 20, 2), pending: 7, resyncs: 1 }, arrived: false });
+    expect(state.listed[1]).toBe(before.listed[1]);
+    expect(ids(state)).toEqual(["b", "a"]);
   });
 
   it("keeps a client that left and came back within one change", () => {

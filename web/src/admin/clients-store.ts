@@ -28,7 +28,8 @@ export type ClientsAction =
   | { readonly type: "load"; readonly prefix: string }
   | { readonly type: "page"; readonly page: ClientsPage; readonly append: boolean }
   | { readonly type: "failed" }
-  | { readonly type: "changed"; readonly change: ClientsChange };
+  | { readonly type: "changed"; readonly change: ClientsChange }
+  | { readonly type: "refreshed"; readonly rows: readonly ClientRow[] };
 
 /** As many rows as a browser lays out without effort, whatever the hub holds. */
 export const MAX_ROWS = 500;
@@ -57,6 +58,8 @@ export function clientsReducer(state: ClientsState, action: ClientsAction): Clie
         state.loading ? { ...state, held: [...state.held, action.change] } : state,
         action.change,
       );
+    case "refreshed":
+      return { ...state, listed: refreshed(state.listed, action.rows) };
   }
 }
 
@@ -77,6 +80,19 @@ function takePage(state: ClientsState, page: ClientsPage, append: boolean): Clie
     held: [],
   });
   return state.held.reduce(applyChange, loaded);
+}
+
+/**
+ * How far the listed clients are behind. The rows may be older than what the stream has said since, so they bring
+ * nobody in and change nothing else; who is as far behind as before keeps the object, and is not drawn again.
+ */
+function refreshed(listed: readonly ListedClient[], rows: readonly ClientRow[]): ListedClient[] {
+  const byId = new Map(rows.map((row) => [row.clientId, row]));
+  return listed.map((client) => {
+    const { pending, resyncs } = byId.get(client.row.clientId) ?? client.row;
+    const same = pending === client.row.pending && resyncs === client.row.resyncs;
+    return same ? client : { ...client, row: { ...client.row, pending, resyncs } };
+  });
 }
 
 function withoutDoubles(listed: readonly ListedClient[]): ListedClient[] {

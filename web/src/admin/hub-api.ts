@@ -9,6 +9,10 @@ export interface ClientRow {
   readonly topics: readonly string[];
   readonly connectedAt: number;
   readonly lastSeen: number;
+  /** Events that wait for its connections, all together. */
+  readonly pending: number;
+  /** How often these were too slow, and lost something. */
+  readonly resyncs: number;
 }
 
 export interface ClientsPage {
@@ -25,7 +29,9 @@ export interface ConnectionRow {
   readonly topics: readonly string[];
   readonly connectedAt: number;
   readonly lastSeen: number;
+  /** In bytes. */
   readonly pending: number;
+  readonly resyncs: number;
 }
 
 export interface ClientDetails {
@@ -56,6 +62,8 @@ export interface Stats {
   readonly ts: number;
   readonly totalConnections: number;
   readonly totalClients: number;
+  /** Streams of clients whose socket is full. */
+  readonly slowReaders: number;
   readonly published: number;
   readonly delivered: number;
   readonly uptimeMs: number;
@@ -77,10 +85,10 @@ export const ADMIN_STREAM = "/api/sse/admin/stream";
 export const PAGE_SIZE = 100;
 
 export function listClients(
-  query: { prefix: string; after: string | null },
+  query: { prefix: string; after: string | null; limit?: number },
   signal: AbortSignal,
 ): Promise<Result<ClientsPage>> {
-  const search = new URLSearchParams({ limit: String(PAGE_SIZE) });
+  const search = new URLSearchParams({ limit: String(query.limit ?? PAGE_SIZE) });
   if (query.prefix !== "") search.set("prefix", query.prefix);
   if (query.after !== null) search.set("after", query.after);
   return requestJson<ClientsPage>(`/api/sse/clients?${search}`, { signal });

@@ -6,6 +6,7 @@ const stats = (ts: number, published = 0, delivered = 0): Stats => ({
   ts,
   totalConnections: 1,
   totalClients: 1,
+  slowReaders: 0,
   published,
   delivered,
   uptimeMs: ts,

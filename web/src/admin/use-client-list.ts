@@ -12,10 +12,13 @@ export interface ClientList {
   readonly loadMore: () => void;
   readonly setPrefix: (prefix: string) => void;
   readonly apply: (change: ClientsChange) => void;
+  /** Asks how far the listed clients are behind: the stream tells when they come and go, not how they read. */
+  readonly refresh: () => void;
 }
 
 /** However fast the hub's population turns over, the list is not asked for more often than this. */
 const RELOAD_MS = 1_000;
+const REFRESH_MS = 10_000;
 
 export function useClientList(): ClientList {
   const [state, dispatch] = useReducer(clientsReducer, NO_CLIENTS);
@@ -52,6 +55,17 @@ export function useClientList(): ClientList {
     [reload],
   );
 
+  const shown = state.listed.length;
+  const refreshing = useRef(false);
+  const refresh = useCallback(async () => {
+    if (refreshing.current || shown === 0) return;
+    refreshing.current = true;
+    const query = { prefix: prefix.current, after: null, limit: shown };
+    const result = await listClients(query, AbortSignal.timeout(REFRESH_MS)).catch(() => null);
+    refreshing.current = false;
+    if (result?.ok) dispatch({ type: "refreshed", rows: result.value.clients });
+  }, [shown]);
+
   const refill = needsRefill(state);
   useEffect(() => {
     if (refill) reload();
@@ -59,7 +73,7 @@ export function useClientList(): ClientList {
   useEffect(() => () => request.current.abort(), []);
 
   const canLoadMore = next !== null && !state.trimmed && state.listed.length < MAX_ROWS;
-  return { state, problem, canLoadMore, reload, loadMore, setPrefix, apply };
+  return { state, problem, canLoadMore, reload, loadMore, setPrefix, apply, refresh: () => void refresh() };
 }
 
 /** The first call runs at once; those that follow too soon share one later run. */

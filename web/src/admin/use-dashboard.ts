@@ -1,4 +1,4 @@
-import { useReducer, useState } from "react";
+import { useReducer, useRef, useState } from "react";
 import type { SseEvent } from "../lib/sse-parser";
 import { type EventSourceHandle, useEventSource } from "../lib/use-event-source";
 import { ADMIN_STREAM, type ClientsChange, type Stats } from "./hub-api";
@@ -19,12 +19,16 @@ export function useDashboard(): Dashboard {
   const [beat, setBeat] = useState(0);
   const [totalClients, setTotalClients] = useState(0);
   const clients = useClientList();
+  const wereSlow = useRef(false);
 
   const take = (event: SseEvent) => {
     if (event.name === "stats") {
       const stats = JSON.parse(event.data) as Stats;
       takeStats(stats);
       setTotalClients(stats.totalClients);
+      // Once more when the last of them has caught up.
+      if (stats.slowReaders > 0 || wereSlow.current) clients.refresh();
+      wereSlow.current = stats.slowReaders > 0;
     } else if (event.name === "clients") {
       const change = JSON.parse(event.data) as ClientsChange;
       clients.apply(change);
