@@ -79,6 +79,7 @@ struct loop {
     uint64_t next_tick;
     bool draining;
 
+    atomic_uint slow; /* streams of clients whose socket is full; written by the loop alone */
     struct slab conns;
     struct agents agents;
     uint32_t next_gen;
@@ -97,7 +98,6 @@ struct loop {
     bool accepting;         /* listeners are watched */
 
     atomic_uint streams; /* streams of which something may still have to be sent */
-    atomic_uint slow;    /* streams of clients whose socket is full; written by the loop alone */
 
     _Atomic(struct completion *) posted; /* the last one first; pushed by any thread, taken by the loop */
 

@@ -115,8 +115,8 @@ describe("the pages in Chromium", options, () => {
     const payload = "x".repeat(100_000);
     await eventually(async () => {
       await own.publish({ clientId: "dawdler", event: "filler", payload });
-      return /^tidings_slow_readers 1$/m.test((await own.get("/metrics")).text);
-    }, "the socket to be full");
+      return (await own.get("/api/sse/clients")).json.clients[0].pending >= 10;
+    }, "the socket to be full, and to stay so");
     const last = await own.publish({ clientId: "dawdler", event: "last", payload: 1 });
     await shows(admin.getByTestId("slow-readers"), /^1$/);
     await shows(row(admin, "dawdler").getByTestId("client-pending"), /^[1-9]/);
