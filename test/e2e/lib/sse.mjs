@@ -124,6 +124,11 @@ export class SseStream {
     return this.events.filter((block) => !block.event?.startsWith("__")).map(({ event, data }) => [event, data]);
   }
 
+  /** The cursor of an EventSource that has read this much. */
+  get lastEventId() {
+    return this.blocks.findLast(({ id }) => id !== undefined)?.id;
+  }
+
   /** The next block for which `wanted` holds (a function or an event name); those before it are passed over. */
   async next(wanted) {
     const matches = typeof wanted === "function" ? wanted : (block) => block.event === wanted;
