@@ -171,11 +171,6 @@ static void link_newest(struct log *log, struct event *e)
     log->held_events++;
 }
 
-static uint32_t slot_of(const struct channel *c)
-{
-    return c->hash % LOG_FORGOTTEN;
-}
-
 void log_forget(struct log *log, uint32_t slot, uint64_t seq)
 {
     if (slot < LOG_FORGOTTEN && seq > log->forgotten[slot])
@@ -184,14 +179,13 @@ void log_forget(struct log *log, uint32_t slot, uint64_t seq)
 
 /* Whoever looks later, after the channel was freed or the hub restarted, finds it here: what is held says
  * what came before it, and nothing of what came last and is gone. */
-static void raise_mark(struct log *log, struct channel *c)
+static void raise_mark(struct log *log, uint32_t slot, uint64_t seq)
 {
-    uint64_t *mark = &log->forgotten[slot_of(c)];
-    if (c->ring->missed <= *mark)
+    if (seq <= log->forgotten[slot])
         return;
-    *mark = c->ring->missed;
+    log->forgotten[slot] = seq;
     if (log->watch.marked)
-        log->watch.marked(log->watch.user, slot_of(c), c->ring->missed);
+        log->watch.marked(log->watch.user, slot, seq);
 }
 
 static void emptied(struct log *log, struct channel *c)
@@ -218,7 +212,7 @@ static void evict(struct log *log, struct channel *c, uint32_t i, bool replaced)
         log->watch.gone(log->watch.user, e->seq);
     event_unref(e);
     if (r->count == 0 || r->missed == r->kept)
-        raise_mark(log, c);
+        raise_mark(log, log_slot(c), r->missed);
     if (r->count == 0)
         emptied(log, c);
 }
@@ -278,7 +272,7 @@ int log_reserve(struct log *log, struct channel *c)
         r = c->ring = calloc(1, sizeof(*r));
         if (!r)
             return -1;
-        r->missed = r->kept = log->forgotten[slot_of(c)];
+        r->missed = r->kept = log->forgotten[log_slot(c)];
     }
     uint32_t cap = r->cap;
     if (!ring_make_room(r))
@@ -325,9 +319,16 @@ void log_append(struct log *log, struct channel *c, struct event *e, uint64_t tt
     trim_hub(log);
 }
 
+void log_refuse(struct log *log, struct channel *c, uint32_t slot, uint64_t seq)
+{
+    if (c && c->ring)
+        c->ring->missed = seq;
+    raise_mark(log, slot, seq);
+}
+
 uint64_t log_missed(const struct log *log, const struct channel *c)
 {
-    return c->ring ? c->ring->missed : log->forgotten[slot_of(c)];
+    return c->ring ? c->ring->missed : log->forgotten[log_slot(c)];
 }
 
 uint64_t log_forgotten(const struct log *log, enum channel_kind kind, struct span key)
@@ -337,14 +338,14 @@ uint64_t log_forgotten(const struct log *log, enum channel_kind kind, struct spa
 
 uint64_t log_last_kept(const struct log *log, const struct channel *c)
 {
-    return c->ring ? c->ring->kept : log->forgotten[slot_of(c)];
+    return c->ring ? c->ring->kept : log->forgotten[log_slot(c)];
 }
 
 void log_expect(struct log *log, struct channel *c, uint64_t seq)
 {
     c->ring->kept = seq;
     if (seq == c->ring->missed) /* it was given up meanwhile */
-        raise_mark(log, c);
+        raise_mark(log, log_slot(c), c->ring->missed);
 }
 
 void log_set_missed(struct log *log, struct channel *c, uint64_t seq)

@@ -203,6 +203,16 @@ void log_pass(struct log *log, const struct event *e);
  * only, and frees the channel if it holds nothing then. */
 void log_retire(struct log *log, struct channel *c);
 
+/* An event for history has come that the policy does not keep: whoever is not there has missed it. c may be
+ * NULL. */
+void log_refuse(struct log *log, struct channel *c, uint32_t slot, uint64_t seq);
+
+/* The slot of the channel's mark. */
+static inline uint32_t log_slot(const struct channel *c)
+{
+    return c->hash % LOG_FORGOTTEN;
+}
+
 /* Raises the mark of channels that are gone; for what a store remembers. */
 void log_forget(struct log *log, uint32_t slot, uint64_t seq);
 

@@ -77,6 +77,35 @@ static void put_gauges(struct buf *out, struct service *s)
     put_gauge(out, "tidings_loops", "Event loops.", s->loop_count);
 }
 
+static uint64_t peek(const _Atomic uint64_t *counter)
+{
+    return atomic_load_explicit(counter, memory_order_relaxed);
+}
+
+static void put_counter(struct buf *out, const char *name, const char *help, uint64_t value)
+{
+    put_head(out, name, "counter", help);
+    put_value(out, name, "", value);
+}
+
+static void put_store(struct buf *out, const struct service *s)
+{
+    const struct sequencer_stats *stats = &s->sequencer->stats;
+    if (!sequencer_is_async(s->sequencer))
+        return;
+    put_gauge(out, "tidings_store_up", "1 while the last attempt to store something succeeded.",
+              atomic_load(&stats->failing) == STORE_OK);
+    put_gauge(out, "tidings_store_queue", "Events that wait for the store.", peek(&stats->queued));
+    put_gauge(out, "tidings_store_bytes", "Of the store's file and its log.", peek(&stats->bytes));
+    put_counter(out, "tidings_store_commits_total", "Transactions.", peek(&stats->commits));
+    put_counter(out, "tidings_store_committed_events_total", "Events in them.", peek(&stats->committed));
+    put_counter(out, "tidings_store_failures_total", "Transactions that failed.", peek(&stats->failures));
+    uint64_t us = peek(&stats->commit_us);
+    put_head(out, "tidings_store_commit_seconds_total", "counter", "Spent in transactions.");
+    buf_printf(out, "tidings_store_commit_seconds_total %llu.%06llu\n", (unsigned long long)(us / 1000000),
+               (unsigned long long)(us % 1000000));
+}
+
 static void put_limits(struct buf *out, const struct service *s)
 {
     struct service_limit limits[SERVICE_LIMITS_MAX];
@@ -99,6 +128,7 @@ void metrics_prometheus(struct request *r)
     put_head(&out, "tidings_build_info", "gauge", "The version that runs.");
     buf_puts(&out, "tidings_build_info{version=\"" TIDINGS_VERSION "\"} 1\n");
     put_gauges(&out, r->service);
+    put_store(&out, r->service);
     put_counters(&out, r->service);
     put_limits(&out, r->service);
     if (out.failed)

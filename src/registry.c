@@ -173,6 +173,8 @@ int registry_prepare(struct registry *r, enum channel_kind kind, struct span key
     if (!c)
         return keep ? -1 : 0;
     place->kept = log_keeps(r->log, c, ttl_ms);
+    place->refused = keep && !place->kept;
+    place->slot = log_slot(c);
     if (!place->kept && registry_listeners(r, c) == 0) {
         log_release(r->log, c);
         return 0;
@@ -198,6 +200,8 @@ uint64_t registry_commit(struct registry *r, enum channel_kind kind, const struc
 {
     struct channel *c = place->channel;
     r->published[kind]++;
+    if (place->refused)
+        log_refuse(r->log, c, place->slot, e->seq);
     if (!c) {
         log_pass(r->log, e);
         return 0;

@@ -145,6 +145,8 @@ void registry_leave(struct registry *r, struct sub *s);
 struct place {
     struct channel *channel; /* NULL: nobody listens and nothing is kept */
     bool kept;               /* for history */
+    bool refused;            /* its publisher would have it kept, and the policy keeps nothing */
+    uint32_t slot;           /* of the channel's mark, for what is refused */
     uint64_t prev;           /* number of the event for history before it in this channel */
 };
 

@@ -470,7 +470,7 @@ static void tidy(struct sequencer *q)
     store_begin(q->store);
     store_delete_keys(q->store, clock_wall(q->log->clock));
     enum store_result rc = store_commit(q->store);
-    if (rc == STORE_OK)
+    if (rc == STORE_OK || rc == STORE_MOVED) /* only that finds out that the file is back */
         rc = store_tidy(q->store);
     /* That there was room for this says nothing about room for events. */
     if (rc != STORE_OK || atomic_load(&q->stats.failing) == STORE_MOVED)
