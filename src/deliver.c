@@ -417,7 +417,8 @@ static void visit_broadcast(struct loop *l, struct conn *c)
 
 void deliver_news(struct loop *l)
 {
-    if (!registry_has_news(l->registry, l->index))
+    /* Before heartbeats are due also without news: what went to others alone moves quiet readers on, too. */
+    if (!registry_has_news(l->registry, l->index) && l->now < l->next_tick)
         return;
     l->news = registry_take(l->registry, l->index, mark, l);
     if (l->news.all)
