@@ -643,7 +643,13 @@ static void test_reservation(void **state)
     assert_null(log_find(&w->log, CHANNEL_CLIENT, SPAN("ada")));
     add(w, 1, 5);
     c = open_key(w, 1);
-    assert_int_equal(log_reserve(&w->log, c), 0);
+    uint64_t held = w->log.held_bytes;
+
+    for (unsigned i = 0; i < 8; i++)
+        assert_int_equal(log_reserve(&w->log, c), 0);
+    assert_int_equal(w->log.held_bytes, held + 12 * sizeof(*c->ring->slots)); /* it grew from 4 to 16 */
+    for (unsigned i = 0; i < 7; i++)
+        log_unreserve(&w->log, c);
     time_now += 10;
     log_sweep(&w->log); /* empty, with room for one */
     assert_int_equal(w->log.held_bytes, 0);
