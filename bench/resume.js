@@ -86,7 +86,7 @@ const sortedCopy = (values) => [...values].sort((a, b) => a - b);
 const quantile = (values, q) => sortedCopy(values)[Math.min(values.length - 1, Math.floor(values.length * q))];
 
 async function cost({ tidings, stop, rounds = 2000 }) {
-  const large = ["--history-size", "2000000", "--history-bytes", "1GiB", "--history-total-bytes", "4GiB", "--history-ttl", "1h"];
+  const large = ["--history-size", "2000000", "--history-bytes", "1024MiB", "--history-total-bytes", "4096MiB", "--history-ttl", "1h"];
   const sizes = [1000, 1000000], hubs = [], cursors = [], times = [[], []];
   for (const size of sizes) {
     const hub = await tidings(large);
