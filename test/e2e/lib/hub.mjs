@@ -66,7 +66,7 @@ export class Hub extends EventEmitter {
 
   /**
    * options: env; listen (default one loopback listener on a free port; [] = as the flags say);
-   * command (default ["serve"]); descriptors (RLIMIT_NOFILE)
+   * command (default ["serve"]); descriptors (RLIMIT_NOFILE); via (a command that becomes the hub, which is its last words)
    */
   constructor(flags = [], options = {}) {
     super();
@@ -83,13 +83,13 @@ export class Hub extends EventEmitter {
 
   async start() {
     assert.ok(existsSync(BIN), `there is no binary at ${BIN}; build it or set TIDINGS_BIN`);
-    const { listen, command, env, descriptors } = this.options;
+    const { listen, command, env, descriptors, via = [] } = this.options;
     const args = [...command, ...listen.flatMap((address) => ["--listen", address])];
     if (!this.flags.some((flag) => flag.startsWith("--drain-time"))) args.push("--drain-time", "200ms");
     args.push(...this.flags);
-    const [file, argv] = descriptors
-      ? ["/bin/sh", ["-c", `ulimit -n ${descriptors} && exec "$0" "$@"`, BIN, ...args]]
-      : [BIN, args];
+    const [file, ...argv] = descriptors
+      ? ["/bin/sh", "-c", `ulimit -n ${descriptors} && exec "$0" "$@"`, BIN, ...args]
+      : [...via, BIN, ...args];
     this.child = spawn(file, argv, { env: cleanEnv(env), stdio: ["ignore", "pipe", "pipe"] });
     running.add(this.child);
     this.child.stdout.setEncoding("utf8").on("data", (text) => this.#log("stdout", text));

@@ -16,7 +16,7 @@ export const toTopic = (name) => `topic ${name}`;
 /** What was published. Events are numbered as they are asked for; their order is that of their ids. */
 export class Ledger {
   constructor() {
-    this.events = []; // {target, size, id, acknowledged}
+    this.events = []; // {target, size, fields, id, acknowledged}
     this.readers = new Map(); // target → how many readers it has
     this.owed = 0; // deliveries
     this.highest = ""; // acknowledged id
@@ -27,9 +27,9 @@ export class Ledger {
     return this.events.length;
   }
 
-  /** A new event; `size` characters are added to its payload. */
-  add(target, size = 0) {
-    this.events.push({ target, size, id: undefined, acknowledged: false });
+  /** A new event; `size` characters are added to its payload, and `fields` to its request. */
+  add(target, size = 0, fields = {}) {
+    this.events.push({ target, size, fields, id: undefined, acknowledged: false });
     this.owed += this.readers.get(target) ?? 0;
     return this.length - 1;
   }
@@ -43,8 +43,9 @@ export class Ledger {
   body(n, key) {
     const [kind, name] = this.events[n].target.split(" ");
     const target = kind === ALL ? '"broadcast":true' : `"${kind === "client" ? "clientId" : "topic"}":"${name}"`;
-    const once = key === undefined ? "" : `,"idempotencyKey":"${key}"`;
-    return `{${target},"event":"${EVENT}","payload":${this.payload(n)}${once}}`;
+    const more = Object.entries({ idempotencyKey: key, ...this.events[n].fields }).filter(([, value]) => value !== undefined);
+    const fields = more.map(([name, value]) => `,"${name}":${JSON.stringify(value)}`).join("");
+    return `{${target},"event":"${EVENT}","payload":${this.payload(n)}${fields}}`;
   }
 
   /** Everybody who meets an event must see the same id. */
