@@ -131,7 +131,7 @@ class Reader {
           this.resume = said[1];
           wanted = Number(said[2]);
         }
-        this.events = text.split("event: missed").length - 1;
+        this.events = text.split(/event: (?:missed|live)\n/).length - 1;
         if (this.events < wanted) return;
         this.cursor = [...text.matchAll(/^id: (\S+)$/gm)].at(-1)[1];
         wanted = "done";
