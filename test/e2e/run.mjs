@@ -17,7 +17,7 @@ const files = readdirSync(path.join(here, "tests"))
   .map((name) => path.join(here, "tests", name));
 
 function rank(name) {
-  const first = ["browser", "liveness", "bad-http", "order"];
+  const first = ["soak", "browser", "crash", "liveness", "bad-http", "order"];
   const at = first.indexOf(name.replace(".test.mjs", ""));
   return at < 0 ? first.length : at;
 }

@@ -547,7 +547,13 @@ static void test_guide(void **state)
     assert_int_equal(tidings_send_event(hub, "user-123", "notification", "{ \"message\": \"Hello!\" }", 23),
                      2);
     assert_int_equal(tidings_broadcast(hub, "system-alert", "[1.10, 2e0]", 11), 3);
-    struct tidings_message m = {TIDINGS_TO_TOPIC, "news", 4, "n", 1, "true", 4, 0};
+    struct tidings_message m = {.target = TIDINGS_TO_TOPIC,
+                                .to = "news",
+                                .to_len = 4,
+                                .event = "n",
+                                .event_len = 1,
+                                .json = "true",
+                                .json_len = 4};
     struct tidings_receipt receipt;
 
     assert_int_equal(tidings_publish(hub, &m, &receipt), 0);
