@@ -64,8 +64,11 @@ static void dispatch(struct sim_client *c)
             wrong(c, "an event without a name");
         if (c->on_event)
             c->on_event(c->user, &c->event);
-    } else if (c->event.name[0] || c->event.id[0]) {
+    } else if (c->event.name[0]) {
         wrong(c, "an event without data");
+    } else if (c->event.id[0] && c->on_event) {
+        c->event.data = "";
+        c->on_event(c->user, &c->event);
     }
     c->data.len = 0;
     c->has_data = false;

@@ -16,8 +16,8 @@
 #define SIM_CLIENT_RESULT 512 /* answers that are remembered */
 
 struct sim_event {
-    char id[80]; /* of this event; "" if it has none */
-    char name[160];
+    char id[80];      /* of this event; "" if it has none */
+    char name[160];   /* "" of an id that came alone: a browser keeps it and tells nobody */
     const char *data; /* NUL-ended; valid during the call */
     size_t data_len;
     uint64_t retry; /* that came with it or before it; 0: none */

@@ -2,7 +2,7 @@
  *
  * sim_oracle - see sim_oracle.h.
  */
-#include "sim_oracle.h"
+#include "sim_kept.h"
 
 #include <stdarg.h>
 #include <stddef.h>
@@ -38,14 +38,17 @@ void oracle_say(const struct model *m, const char *format, ...)
     va_end(args);
 }
 
+static const char *const resume_texts[] = {
+    [RESUME_FRESH] = "fresh", [RESUME_COMPLETE] = "complete", [RESUME_INCOMPLETE] = "incomplete"};
+
 /* ---- the oracle ---- */
 
-static bool is_for(const struct published *e, const struct reader *r)
+bool oracle_is_for(const struct published *e, const struct reader *r)
 {
-    if (r->dashboard)
+    if (r->tab.dashboard)
         return false;
-    return e->target == TIDINGS_TO_ALL || (e->target == TIDINGS_TO_CLIENT && e->key == r->client) ||
-           (e->target == TIDINGS_TO_TOPIC && r->topics >> e->key & 1);
+    return e->target == TIDINGS_TO_ALL || (e->target == TIDINGS_TO_CLIENT && e->key == r->tab.client) ||
+           (e->target == TIDINGS_TO_TOPIC && r->tab.topics >> e->key & 1);
 }
 
 bool oracle_listens(const struct reader *r)
@@ -53,11 +56,30 @@ bool oracle_listens(const struct reader *r)
     return r->used && r->joined && !r->left;
 }
 
-/* The next event that the reader has to be given, or NULL. */
-static const struct published *expected(const struct model *m, struct reader *r)
+uint64_t oracle_seq(const char *id)
+{
+    static const char digits[] = "0123456789abcdefghjkmnpqrstvwxyz";
+    uint64_t seq = 0;
+    const char *dash = strchr(id, '-');
+    for (const char *at = dash ? dash + 1 : ""; *at; at++) {
+        const char *digit = strchr(digits, *at);
+        seq = seq << 5 | (uint64_t)(digit ? digit - digits : 0);
+    }
+    return seq;
+}
+
+static bool is_owed(const struct model *m, const struct reader *r, size_t i)
+{
+    return i < r->from ? kept_owes(r, i) : oracle_is_for(&m->events[i], r);
+}
+
+/* The next event that the reader has to be given, or NULL; what has a number below `seq` and may be missing
+ * is passed over. */
+static const struct published *expected(const struct model *m, struct reader *r, uint64_t seq)
 {
     size_t end = r->left ? r->to : m->count;
-    while (r->next < end && !is_for(&m->events[r->next], r))
+    while (r->next < end &&
+           (!is_owed(m, r, r->next) || (m->events[r->next].seq < seq && kept_may_skip(m, r, r->next))))
         r->next++;
     return r->next < end ? &m->events[r->next] : NULL;
 }
@@ -91,11 +113,13 @@ static const char *text_field(const struct tidings_log_record *record, const cha
 static void on_publish(struct model *m, const struct tidings_log_record *record)
 {
     struct published *e = &m->events[m->count];
+    char *ttl;
     const char *target = text_field(record, "target"), *to = text_field(record, "to");
     if (m->count == EVENTS)
         oracle_fail(m, "too many events for this test");
+    *e = (struct published){.number = (unsigned)strtoul(text_field(record, "name") + 1, &ttl, 10)};
     snprintf(e->id, sizeof(e->id), "%s", text_field(record, "id"));
-    e->number = (unsigned)strtoul(text_field(record, "name") + 1, NULL, 10);
+    e->seq = oracle_seq(e->id);
     e->connections = record->fields[4].number;
     e->target = target[0] == 'b' ? TIDINGS_TO_ALL : target[0] == 'c' ? TIDINGS_TO_CLIENT : TIDINGS_TO_TOPIC;
     if (e->target == TIDINGS_TO_CLIENT)
@@ -106,12 +130,15 @@ static void on_publish(struct model *m, const struct tidings_log_record *record)
         oracle_fail(m, "ids do not increase: %s after %s", e->id, m->events[m->count - 1].id);
     uint64_t want = 0;
     for (unsigned i = 0; i < READERS; i++)
-        want += oracle_listens(&m->readers[i]) && is_for(e, &m->readers[i]);
+        want += oracle_listens(&m->readers[i]) && oracle_is_for(e, &m->readers[i]);
     if (e->connections != want)
         oracle_fail(m, "event %u was handed to %llu, not %llu", e->number, (unsigned long long)e->connections,
                     (unsigned long long)want);
+    kept_publish(m, e, *ttl ? (uint32_t)strtoul(ttl + 1, NULL, 10) : TIDINGS_TTL_DEFAULT);
     m->count++;
-    oracle_say(m, "published %u (%s %s) %s to %llu", e->number, target, to, e->id, (unsigned long long)want);
+    oracle_say(m, "published %u%s (%s %s) %s to %llu", e->number, e->kept ? "" : ", not kept", target, to,
+               e->id, (unsigned long long)want);
+    kept_look(m);
 }
 
 static void on_connect(struct model *m, const struct tidings_log_record *record)
@@ -119,17 +146,21 @@ static void on_connect(struct model *m, const struct tidings_log_record *record)
     struct reader *r = by_serial(m, sim_serial_of(text_field(record, "address")));
     if (!r || r->joined)
         oracle_fail(m, "a stream nobody asked for");
-    if (!r->dashboard && strcmp(oracle_clients[r->client], text_field(record, "client")) != 0)
+    if (!r->tab.dashboard && strcmp(oracle_clients[r->tab.client], text_field(record, "client")) != 0)
         oracle_fail(m, "joined as another client");
-    if (!r->dashboard && m->banned_until[r->client] > sim_now(m->sim))
+    if (!r->tab.dashboard && m->banned_until[r->tab.client] > sim_now(m->sim))
         oracle_fail(m, "joined in spite of a ban");
     if (m->draining)
         oracle_fail(m, "joined while draining");
     m->joined++;
     r->joined = true;
-    r->from = r->next = m->count;
+    r->from = m->count;
+    r->next = 0;
+    kept_join(m, r);
     snprintf(r->connection, sizeof(r->connection), "%s", text_field(record, "connection"));
-    oracle_say(m, "reader %u joined as %s", r->serial, oracle_clients[r->client]);
+    oracle_say(m, "reader %u joined as %s, topics %x: %s, %u to be replayed", r->serial,
+               oracle_clients[r->tab.client], r->tab.topics, resume_texts[r->plans[0].resume],
+               r->plans[0].replayed);
 }
 
 static void on_disconnect(struct model *m, const struct tidings_log_record *record)
@@ -150,8 +181,8 @@ static void on_refuse(struct model *m, const struct tidings_log_record *record)
     if (!r || r->joined || r->refused)
         oracle_fail(m, "a refusal of nobody");
     for (unsigned i = 0; i < READERS; i++)
-        if (oracle_listens(&m->readers[i]) && !m->readers[i].dashboard) {
-            present += m->readers[i].client == r->client;
+        if (oracle_listens(&m->readers[i]) && !m->readers[i].tab.dashboard) {
+            present += m->readers[i].tab.client == r->tab.client;
             all++;
         }
     if (strcmp(reason, "max_connections_per_client") == 0) {
@@ -186,16 +217,57 @@ void oracle_on_log(void *user, const struct tidings_log_record *record)
 static void on_resync(struct model *m, struct reader *r, const struct sim_event *e)
 {
     unsigned gap = 0;
+    uint64_t seq = oracle_seq(e->id);
     const struct published *x;
     if (m->config.slow_reader != TIDINGS_SLOW_RESYNC)
         oracle_fail(m, "reader %u: a resync in the wrong mode", r->serial);
-    while ((x = expected(m, r)) && strcmp(x->id, e->id) <= 0) {
+    while ((x = expected(m, r, 0)) && x->seq <= seq) {
+        gap += x->fate == GONE || x->fate == UNSURE || x->expires <= sim_now(m->sim);
         r->next++;
-        gap++;
     }
-    if (gap == 0 && !r->dashboard)
+    if (gap == 0 && !r->tab.dashboard && !r->vague)
         oracle_fail(m, "reader %u: a resync without a gap, %s", r->serial, e->id);
+    if (r->tab.told < r->next)
+        r->tab.told = r->next;
     m->resyncs++;
+}
+
+/* What the greeting says of the past. */
+static void check_resume(struct model *m, struct reader *r, const struct sim_event *e)
+{
+    char text[64];
+    uint64_t replayed;
+    if (!sim_json_text(e->data, "resume", text, sizeof(text)) ||
+        !sim_json_number(e->data, "replayed", &replayed))
+        oracle_fail(m, "reader %u: greeted with %s", r->serial, e->data);
+    if (r->unsure && strcmp(text, resume_texts[r->plans[1].resume]) == 0)
+        r->plan = 1;
+    const struct plan *p = &r->plans[r->plan];
+    if (strcmp(text, resume_texts[p->resume]) != 0)
+        oracle_fail(m, "reader %u: resume %s, not %s", r->serial, text, resume_texts[p->resume]);
+    if (replayed != p->replayed)
+        oracle_fail(m, "reader %u: replayed %llu, not %u", r->serial, (unsigned long long)replayed,
+                    p->replayed);
+    if (!r->tab.dashboard && oracle_seq(e->id) != p->begin)
+        oracle_fail(m, "reader %u: begins at %s, not at %llu", r->serial, e->id,
+                    (unsigned long long)p->begin);
+    m->resumed[p->resume]++;
+    m->from_history += p->replayed;
+}
+
+/* Whoever is told `incomplete` starts anew; so does one that has not been here before. */
+static void open_tab(const struct model *m, struct reader *r)
+{
+    const struct plan *p = &r->plans[r->plan];
+    size_t told = r->from;
+    if (r->tab.known && p->resume == RESUME_COMPLETE)
+        return;
+    if (p->resume == RESUME_COMPLETE)
+        for (told = 0; told < m->count && m->events[told].seq <= r->ask.seq;)
+            told++;
+    memset(r->tab.seen, 0, sizeof(r->tab.seen));
+    r->tab.known = true;
+    r->tab.told = told;
 }
 
 static void on_greeting(struct model *m, struct reader *r, const struct sim_event *e)
@@ -203,25 +275,32 @@ static void on_greeting(struct model *m, struct reader *r, const struct sim_even
     char text[64];
     if (r->greeted || !r->joined)
         oracle_fail(m, "reader %u: greeted at the wrong time", r->serial);
-    if (!r->dashboard && (!sim_json_text(e->data, "clientId", text, sizeof(text)) ||
-                          strcmp(text, oracle_clients[r->client]) != 0))
+    if (!r->tab.dashboard && (!sim_json_text(e->data, "clientId", text, sizeof(text)) ||
+                              strcmp(text, oracle_clients[r->tab.client]) != 0))
         oracle_fail(m, "reader %u: greeted as another", r->serial);
-    if (!sim_json_text(e->data, "resume", text, sizeof(text)) ||
-        strcmp(text, r->has_cursor ? "incomplete" : "fresh") != 0)
-        oracle_fail(m, "reader %u: resume %s", r->serial, text);
     if (!sim_json_text(e->data, "connectionId", text, sizeof(text)) || strcmp(text, r->connection) != 0)
         oracle_fail(m, "reader %u: connection %s, not %s", r->serial, text, r->connection);
-    if (r->from > 0 && strcmp(e->id, m->events[r->from - 1].id) < 0)
-        oracle_fail(m, "reader %u: begins before its time", r->serial);
-    if (r->from < m->count && strcmp(e->id, m->events[r->from].id) >= 0)
-        oracle_fail(m, "reader %u: begins after its first event", r->serial);
+    check_resume(m, r, e);
+    open_tab(m, r);
     r->greeted = true;
+}
+
+/* Topics changed in the middle: which values are the latest ones is anybody's guess, but each is real. */
+static const struct published *find_vague(const struct model *m, struct reader *r, uint64_t seq)
+{
+    for (size_t i = r->next; i < r->from; i++)
+        if (m->events[i].seq == seq && m->events[i].kept && oracle_is_for(&m->events[i], r)) {
+            r->next = i;
+            return &m->events[i];
+        }
+    return NULL;
 }
 
 static void on_published(struct model *m, struct reader *r, const struct sim_event *e)
 {
-    const struct published *x = expected(m, r);
-    uint64_t number;
+    uint64_t number, seq = oracle_seq(e->id);
+    const struct published *x = r->vague ? find_vague(m, r, seq) : NULL;
+    x = x ? x : expected(m, r, seq);
     if (!x)
         oracle_fail(m, "reader %u: %s %s, but nothing is to come", r->serial, e->name, e->id);
     if (strcmp(e->id, x->id) != 0)
@@ -229,8 +308,34 @@ static void on_published(struct model *m, struct reader *r, const struct sim_eve
     if (!sim_json_number(e->data, "n", &number) || number != x->number ||
         strtoul(e->name + 1, NULL, 10) != x->number || e->data[e->data_len - 1] != '}')
         oracle_fail(m, "reader %u: %s is not what was published", r->serial, e->name);
+    uint64_t *seen = &r->tab.seen[r->next / 64], bit = 1ull << r->next % 64;
+    if (*seen & bit)
+        oracle_fail(m, "reader %u: %s %s for the second time", r->serial, e->name, e->id);
+    *seen |= bit;
     r->next++;
     m->delivered++;
+}
+
+/* A heartbeat, or an id alone: never ahead of what was sent. */
+static void on_position(const struct model *m, struct reader *r, const struct sim_event *e)
+{
+    uint64_t seq = oracle_seq(e->id);
+    const struct published *x = expected(m, r, seq + 1);
+    if (x && x->seq <= seq)
+        oracle_fail(m, "reader %u: the position %s hides e%u %s", r->serial, e->id, x->number, x->id);
+    if (!e->name[0] && !r->plans[r->plan].latest)
+        oracle_fail(m, "reader %u: an id alone", r->serial);
+}
+
+static void take_id(struct reader *r, const struct sim_event *e, bool greeting)
+{
+    if (!e->id[0])
+        return;
+    memcpy(r->tab.cursor, e->id, sizeof(r->tab.cursor));
+    memcpy(r->last, e->id, sizeof(r->last));
+    /* The latest values are older than the place where their reader begins. */
+    if (greeting && r->plans[r->plan].latest && (r->plans[r->plan].replayed > 0 || r->vague))
+        r->last[0] = '\0';
 }
 
 void oracle_on_event(void *user, const struct sim_event *e)
@@ -238,7 +343,6 @@ void oracle_on_event(void *user, const struct sim_event *e)
     struct model_reader *mr = user;
     struct model *m = mr->m;
     struct reader *r = mr->r;
-    const struct published *x;
     if (strcmp(e->name, "__overloaded") == 0) {
         if (!r->refused || e->id[0])
             oracle_fail(m, "reader %u: overloaded without a refusal, or with an id", r->serial);
@@ -247,7 +351,7 @@ void oracle_on_event(void *user, const struct sim_event *e)
     bool greeting = strcmp(e->name, "__connected") == 0;
     if (r->refused || (!greeting && !r->greeted))
         oracle_fail(m, "reader %u: %s before the greeting", r->serial, e->name);
-    if (!e->id[0] && r->dashboard && strcmp(e->name, "stats") == 0)
+    if (!e->id[0] && r->tab.dashboard && strcmp(e->name, "stats") == 0)
         return; /* the first one, which only this dashboard is sent */
     if (strcmp(e->id, r->last) < 0 || (e->name[0] == 'e' && strcmp(e->id, r->last) == 0))
         oracle_fail(m, "reader %u: %s has id %s after %s", r->serial, e->name, e->id, r->last);
@@ -255,16 +359,13 @@ void oracle_on_event(void *user, const struct sim_event *e)
         on_greeting(m, r, e);
     else if (strcmp(e->name, "__resync") == 0)
         on_resync(m, r, e);
-    else if (strcmp(e->name, "__heartbeat") == 0) {
-        if ((x = expected(m, r)) && strcmp(x->id, e->id) <= 0)
-            oracle_fail(m, "reader %u: a heartbeat at %s hides e%u %s", r->serial, e->id, x->number, x->id);
-    } else if (e->name[0] == 'e') {
+    else if (strcmp(e->name, "__heartbeat") == 0 || !e->name[0])
+        on_position(m, r, e);
+    else if (e->name[0] == 'e')
         on_published(m, r, e);
-    } else if (!r->dashboard) {
+    else if (!r->tab.dashboard)
         oracle_fail(m, "reader %u: an unknown event %s", r->serial, e->name);
-    }
-    if (e->id[0])
-        memcpy(r->last, e->id, sizeof(r->last));
+    take_id(r, e, greeting);
 }
 
 /* ---- at the end ---- */
@@ -275,10 +376,10 @@ void oracle_check_metrics(struct model *m)
     bool present[CLIENTS] = {false};
     uint64_t connections = 0, clients = 0;
     for (unsigned i = 0; i < READERS; i++)
-        if (oracle_listens(&m->readers[i]) && !m->readers[i].dashboard) {
+        if (oracle_listens(&m->readers[i]) && !m->readers[i].tab.dashboard) {
             connections++;
-            clients += !present[m->readers[i].client];
-            present[m->readers[i].client] = true;
+            clients += !present[m->readers[i].tab.client];
+            present[m->readers[i].tab.client] = true;
         }
     tidings_get_connection_metrics(m->hub, &metrics);
     if (metrics.total_connections != connections || metrics.total_clients != clients)
@@ -290,17 +391,30 @@ void oracle_check_metrics(struct model *m)
             oracle_fail(m, "has_client_connections(%s) is wrong", oracle_clients[i]);
 }
 
+/* The union of what came, over all connections of the tab: what was kept and is not there was told. */
+static void check_union(const struct model *m, const struct reader *r)
+{
+    for (size_t i = r->tab.told; i < m->count; i++) {
+        const struct published *e = &m->events[i];
+        if (oracle_is_for(e, r) && e->kept && !(r->tab.seen[i / 64] >> i % 64 & 1) && e->fate != REPLACED &&
+            e->fate != UNSURE)
+            oracle_fail(m, "reader %u: e%u %s is in none of its streams", r->serial, e->number, e->id);
+    }
+}
+
 void oracle_check_readers(struct model *m)
 {
     for (unsigned i = 0; i < READERS; i++) {
         struct reader *r = &m->readers[i];
         if (!r->used || r->cut)
             continue;
-        const struct published *x = expected(m, r);
+        const struct published *x = expected(m, r, UINT64_MAX);
         if (oracle_listens(r) && x)
             oracle_fail(m, "reader %u was never given e%u %s", r->serial, x->number, x->id);
         if (oracle_listens(r) && !r->greeted)
             oracle_fail(m, "reader %u was never greeted", r->serial);
+        if (oracle_listens(r))
+            check_union(m, r);
         if (!r->joined && !r->refused && !r->c.ended && !r->c.broken && r->c.statuses[0] != 204)
             oracle_fail(m, "reader %u was never answered", r->serial);
     }
@@ -326,7 +440,7 @@ static uint64_t counter(const struct model *m, size_t offset)
 /* What is counted agrees with what has happened. */
 void oracle_check_counters(struct model *m)
 {
-    uint64_t closed = 0, published = 0, handed = 0;
+    uint64_t closed = 0, published = 0, handed = m->replayed;
     for (size_t i = 0; i < m->count; i++)
         handed += m->events[i].connections;
 #define MODEL_CLOSED(name, field, text) closed += COUNTER(field);

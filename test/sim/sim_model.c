@@ -2,23 +2,27 @@
  *
  * sim_model - the whole hub against a plain list. Clients come, go, stop reading and are thrown out while
  * events are published and time passes, on one to three loops that are turned in any order, on sockets that
- * do what sockets do. The oracle is the list of what was published, in the order in which the hub said so,
- * and what each reader may expect of it:
+ * do what sockets do, and limits and policies change. The oracle is the list of what was published, in the
+ * order in which the hub said so, and what each reader may expect of it:
  *
  *     every event that was published while it was joined, in order, once; nothing else; a gap only where it
- * was told `__resync`, and then exactly that gap; no id ahead of what it was given.
+ *     was told `__resync`, and then exactly that gap; no id ahead of what it was given;
+ *
+ *     when it comes again with its cursor, like a browser: all that was kept for it meanwhile, and before all
+ *     of it the word whether something is missing, which is never wrong in either direction.
  *
  * Environment: SEED=n replays one interleaving, RUNS=n sets how many there are, TRACE=1 tells what happens.
  */
-#include "sim_oracle.h"
+#include "sim_kept.h"
 
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define STEPS     70
-#define RUNS_FULL 20000
-#define RUNS_SLOW 1500
+#define STEPS     50
+#define RUNS_FULL 100000
+#define RUNS_SLOW 3000
 
 static void read_from(struct model *m, struct reader *r, size_t n)
 {
@@ -30,7 +34,7 @@ static void read_from(struct model *m, struct reader *r, size_t n)
     m->bytes += sim_client_read(&r->c, n);
     if (r->c.wrong)
         oracle_fail(m, "reader %u: %s", r->serial, r->c.wrong);
-    if (r->c.statuses[0] == 204 && (r->joined || !m->ever_banned[r->client]))
+    if (r->c.statuses[0] == 204 && (r->joined || !m->ever_banned[r->tab.client]))
         oracle_fail(m, "reader %u: told to stay away without a ban", r->serial);
 }
 
@@ -57,22 +61,99 @@ static void send_more(struct model *m, struct reader *r, size_t n)
     r->out_at += sim_send(m->sim, r->c.sock, r->outbox + r->out_at, n < left ? n : left);
 }
 
+/* ---- coming ---- */
+
+static struct span cursor_name(struct model *m)
+{
+    static const char *const names[] = {"lastEventId", "last_event_id", "lastEventID"};
+    return span_of(names[sim_below(m->sim, 3)]);
+}
+
+static size_t write_query(struct model *m, const struct reader *r, bool in_query, char *out, size_t cap)
+{
+    size_t n = 0;
+    out[0] = '\0';
+    for (unsigned i = 0; i < TOPICS; i++)
+        if (r->tab.topics >> i & 1)
+            n += (size_t)snprintf(out + n, cap - n, "&topic=%s", oracle_topics[i]);
+    if (r->tab.topics & 1 && sim_chance(m->sim, 200)) /* the same once more */
+        n += (size_t)snprintf(out + n, cap - n, "&topic=news");
+    if (in_query)
+        n += (size_t)snprintf(out + n, cap - n, "&%s=%s", cursor_name(m).p, r->ask.text);
+    else if (r->ask.kind != ASK_NOTHING && sim_chance(m->sim, 100)) /* the header wins */
+        n += (size_t)snprintf(out + n, cap - n, "&lastEventId=17");
+    if (r->ask.last > 0)
+        n += (size_t)snprintf(out + n, cap - n, "&replay=%llu", (unsigned long long)r->ask.last);
+    if (r->ask.since > 0)
+        n += (size_t)snprintf(out + n, cap - n, "&since=%llu", (unsigned long long)r->ask.since);
+    if (n > 0)
+        out[0] = '?';
+    return n;
+}
+
 static void write_request(struct model *m, struct reader *r)
 {
-    char query[128] = "";
-    for (unsigned i = 0; i < TOPICS; i++)
-        if (r->topics >> i & 1)
-            snprintf(query + strlen(query), sizeof(query) - strlen(query), "%ctopic=%s", query[0] ? '&' : '?',
-                     oracle_topics[i]);
-    if (r->topics & 1 && sim_chance(m->sim, 200)) /* the same once more */
-        memcpy(query + strlen(query), "&topic=news", sizeof("&topic=news"));
-    int n = snprintf(r->outbox, OUTBOX, "GET /api/sse/%s%s%s HTTP/1.%d\r\nHost: localhost\r\n%s%s\r\n%s",
-                     r->dashboard ? "admin/stream" : "subscribe/",
-                     r->dashboard ? "" : oracle_clients[r->client], r->dashboard ? "" : query,
-                     sim_chance(m->sim, 850), sim_chance(m->sim, 900) ? "Accept: text/event-stream\r\n" : "",
-                     r->has_cursor ? "Last-Event-ID: 17\r\n" : "",
+    char query[256] = "";
+    bool asks = r->ask.kind != ASK_NOTHING, in_query = asks && sim_chance(m->sim, 300);
+    if (!r->tab.dashboard)
+        write_query(m, r, in_query, query, sizeof(query));
+    int n = snprintf(r->outbox, OUTBOX, "GET /api/sse/%s%s%s HTTP/1.%d\r\nHost: localhost\r\n%s%s%s%s\r\n%s",
+                     r->tab.dashboard ? "admin/stream" : "subscribe/",
+                     r->tab.dashboard ? "" : oracle_clients[r->tab.client], query, sim_chance(m->sim, 850),
+                     sim_chance(m->sim, 900) ? "Accept: text/event-stream\r\n" : "",
+                     asks && !in_query ? "Last-Event-ID: " : "", asks && !in_query ? r->ask.text : "",
+                     asks && !in_query ? "\r\n" : "",
                      sim_chance(m->sim, 50) ? "GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n" : "");
     r->out_len = (size_t)n;
+}
+
+static void ask_cursor(struct ask *a, const char *id)
+{
+    a->kind = ASK_CURSOR;
+    a->seq = oracle_seq(id);
+    snprintf(a->text, sizeof(a->text), "%s", id);
+}
+
+static void ask_garbage(struct model *m, struct ask *a)
+{
+    static const char *const texts[] = {
+        "17", "-", "00000000000-0000000005", "zzzzzzzzzzz-zzzzzzzzzz", "1h7ac9", "00000000000-000000000u"};
+    a->kind = ASK_GARBAGE;
+    snprintf(a->text, sizeof(a->text), "%s", texts[sim_below(m->sim, 6)]);
+}
+
+/* A place in this hub's own order: of some event, before all of them, or one that it has not reached. */
+static void ask_place(struct model *m, struct ask *a)
+{
+    char id[TIDINGS_ID_MAX + 1];
+    const struct log *log = hub_service(m->hub)->log;
+    uint64_t seq = sim_chance(m->sim, 150) ? log->seq + 1 + sim_below(m->sim, 5)
+                                           : sim_below(m->sim, (uint32_t)log->seq + 1);
+    event_id(id, log->epoch, seq);
+    ask_cursor(a, id);
+}
+
+static void ask_past(struct model *m, struct ask *a)
+{
+    if (sim_chance(m->sim, 600))
+        a->last = 1 + sim_below(m->sim, 6);
+    if (a->last == 0 || sim_chance(m->sim, 200))
+        a->since = sim_wall(m->sim) - sim_below(m->sim, 2000);
+}
+
+static void choose_ask(struct model *m, struct reader *r)
+{
+    unsigned dice = sim_below(m->sim, 100);
+    if (r->tab.dashboard)
+        return;
+    if (r->tab.known && dice < 97)
+        ask_cursor(&r->ask, r->tab.cursor);
+    else if (r->tab.known || dice < 8)
+        ask_garbage(m, &r->ask);
+    else if (dice < 20)
+        ask_place(m, &r->ask);
+    if (dice >= 20 && dice < 45) /* whoever has a cursor is not asked for more */
+        ask_past(m, &r->ask);
 }
 
 static void come(struct model *m)
@@ -80,18 +161,23 @@ static void come(struct model *m)
     struct reader *r = &m->readers[sim_below(m->sim, READERS)];
     if (r->used)
         return;
+    struct tab tab = r->tab;
     memset(r, 0, sizeof(*r));
     r->used = true;
-    r->client = sim_below(m->sim, CLIENTS);
-    r->topics = sim_chance(m->sim, 500) ? sim_below(m->sim, 1u << TOPICS) : 0;
-    r->dashboard = sim_chance(m->sim, 60);
-    r->has_cursor = !r->dashboard && sim_chance(m->sim, 200);
+    if (tab.known && !tab.dashboard && sim_chance(m->sim, 800)) {
+        r->tab = tab;
+    } else {
+        r->tab.client = sim_below(m->sim, CLIENTS);
+        r->tab.topics = sim_chance(m->sim, 600) ? sim_below(m->sim, 1u << TOPICS) : 0;
+        r->tab.dashboard = sim_chance(m->sim, 60);
+    }
+    choose_ask(m, r);
     sim_client_open(&r->c, m->sim, sim_below(m->sim, m->loops));
     r->serial = sim_serial(m->sim, r->c.sock);
     r->c.asked = 2; /* a pipelined request may follow; only a refused one is answered */
     write_request(m, r);
     send_more(m, r, sim_chance(m->sim, 700) ? OUTBOX : 1 + sim_below(m->sim, 80));
-    oracle_say(m, "reader %u comes", r->serial);
+    oracle_say(m, "reader %u comes%s%s", r->serial, r->ask.kind ? " with " : "", r->ask.text);
 }
 
 static void forget(struct reader *r)
@@ -151,14 +237,30 @@ static enum tidings_target random_target(struct model *m, unsigned *key)
     return target;
 }
 
+static uint32_t random_ttl(struct model *m)
+{
+    return sim_chance(m->sim, 250) ? sim_below(m->sim, 3) : TIDINGS_TTL_DEFAULT;
+}
+
+/* The name of an event says its number, and its ttl if it has one. */
+static void write_name(char *out, size_t cap, unsigned number, uint32_t ttl)
+{
+    int n = snprintf(out, cap, "e%u", number);
+    if (ttl != TIDINGS_TTL_DEFAULT)
+        snprintf(out + n, cap - (size_t)n, ".%u", ttl);
+}
+
 static void publish(struct model *m)
 {
-    char name[16];
+    char name[24];
+    if (m->count + 1 >= EVENTS)
+        return;
     unsigned number = ++m->numbers, key;
     enum tidings_target target = random_target(m, &key);
     const char *to = target == TIDINGS_TO_CLIENT ? oracle_clients[key] : oracle_topics[key];
     struct tidings_receipt receipt;
-    snprintf(name, sizeof(name), "e%u", number);
+    uint32_t ttl = random_ttl(m);
+    write_name(name, sizeof(name), number, ttl);
     write_payload(m, number);
     const struct tidings_message message = {.target = target,
                                             .to = to,
@@ -167,8 +269,7 @@ static void publish(struct model *m)
                                             .event_len = strlen(name),
                                             .json = m->payload,
                                             .json_len = strlen(m->payload),
-                                            .ttl = sim_chance(m->sim, 200) ? sim_below(m->sim, 3)
-                                                                           : TIDINGS_TTL_DEFAULT};
+                                            .ttl = ttl};
     int rc = tidings_publish(m->hub, &message, &receipt);
     const struct published *e = &m->events[m->count - 1];
     if (rc != 0 || e->number != number || strcmp(e->id, receipt.id) != 0 ||
@@ -178,23 +279,25 @@ static void publish(struct model *m)
 
 static void publish_over_http(struct model *m)
 {
-    char body[PAYLOAD + 256];
+    static const char *const fields[] = {
+        [TIDINGS_TO_CLIENT] = "clientId", [TIDINGS_TO_TOPIC] = "topic", [TIDINGS_TO_ALL] = "broadcast"};
+    char body[PAYLOAD + 256], to[32] = "true", name[24], ttl_text[32] = "";
     unsigned number = ++m->numbers, key;
     enum tidings_target target = random_target(m, &key);
-    if (m->publisher.answers < m->publisher_asked)
+    uint32_t ttl = random_ttl(m);
+    if (m->publisher.answers < m->publisher_asked || m->count + 1 >= EVENTS)
         return;
     write_payload(m, number);
     if (strlen(m->payload) > 3000)
         return;
-    snprintf(body, sizeof(body), "{\"%s\":%s%s%s,\"event\":\"e%u\",\"payload\":%s}",
-             target == TIDINGS_TO_ALL      ? "broadcast"
-             : target == TIDINGS_TO_CLIENT ? "clientId"
-                                           : "topic",
-             target == TIDINGS_TO_ALL ? "" : "\"",
-             target == TIDINGS_TO_ALL      ? "true"
-             : target == TIDINGS_TO_CLIENT ? oracle_clients[key]
-                                           : oracle_topics[key],
-             target == TIDINGS_TO_ALL ? "" : "\"", number, m->payload);
+    write_name(name, sizeof(name), number, ttl);
+    if (target != TIDINGS_TO_ALL)
+        snprintf(to, sizeof(to), "\"%.20s\"",
+                 target == TIDINGS_TO_CLIENT ? oracle_clients[key] : oracle_topics[key]);
+    if (ttl != TIDINGS_TTL_DEFAULT)
+        snprintf(ttl_text, sizeof(ttl_text), "\"ttl\":%u,", ttl);
+    snprintf(body, sizeof(body), "{\"%s\":%s,%s\"event\":\"%s\",\"payload\":%s}", fields[target], to,
+             ttl_text, name, m->payload);
     m->publisher_asked++;
     sim_client_notify(&m->publisher, body);
 }
@@ -202,7 +305,7 @@ static void publish_over_http(struct model *m)
 static void kick_over_http(struct model *m)
 {
     struct reader *r = random_reader(m);
-    if (!r || !oracle_listens(r) || r->dashboard || m->publisher.answers < m->publisher_asked)
+    if (!r || !oracle_listens(r) || r->tab.dashboard || m->publisher.answers < m->publisher_asked)
         return;
     m->publisher_asked++;
     oracle_say(m, "kick of connection %s", r->connection);
@@ -240,32 +343,65 @@ static void kick(struct model *m)
     unsigned client = sim_below(m->sim, CLIENTS), present = 0;
     uint32_t ban = sim_chance(m->sim, 300) ? 1 + sim_below(m->sim, 3) : 0;
     for (unsigned i = 0; i < READERS; i++)
-        present +=
-            oracle_listens(&m->readers[i]) && !m->readers[i].dashboard && m->readers[i].client == client;
+        present += oracle_listens(&m->readers[i]) && !m->readers[i].tab.dashboard &&
+                   m->readers[i].tab.client == client;
     oracle_say(m, "kick of %s, ban %u", oracle_clients[client], ban);
     int rc = tidings_disconnect_client(m->hub, oracle_clients[client], ban);
     if (rc != (present || ban ? (int)present : TIDINGS_ENOENT))
         oracle_fail(m, "kicked %d of %u", rc, present);
     for (unsigned i = 0; i < READERS; i++)
-        m->readers[i].kicked |=
-            oracle_listens(&m->readers[i]) && !m->readers[i].dashboard && m->readers[i].client == client;
+        m->readers[i].kicked |= oracle_listens(&m->readers[i]) && !m->readers[i].tab.dashboard &&
+                                m->readers[i].tab.client == client;
     if (ban) {
         m->banned_until[client] = sim_now(m->sim) + (uint64_t)ban * 1000;
         m->ever_banned[client] = true;
     }
 }
 
-static void change_limits(struct model *m)
+/* ---- limits ---- */
+
+static const struct tidings_topic_policy policies[][2] = {
+#define AS_HUB .history_size = TIDINGS_AUTO, .history_bytes = TIDINGS_AUTO, .history_ttl = TIDINGS_AUTO
+    {{.pattern = "news", AS_HUB, .latest_only = true}, {.pattern = "nothing", AS_HUB}},
+    {{.pattern = "*", AS_HUB, .latest_only = true}, {.pattern = "s*", AS_HUB}},
+    {{.pattern = "w*", AS_HUB, .latest_only = true},
+     {.pattern = "weather", .history_size = 3, .history_ttl = 400}},
+    {{.pattern = "sport", .history_size = 0}, {.pattern = "news*", AS_HUB, .latest_only = true}},
+#undef AS_HUB
+};
+
+static void choose_policies(struct rng *dice, struct tidings_config *c)
+{
+    unsigned set = rng_below(dice, 7); /* three of them: none */
+    c->topic_policies = set < 4 ? policies[set] : NULL;
+    c->topic_policy_count = set < 4 ? 2 : 0;
+}
+
+/* Limits that are reached. */
+static void choose_limits(struct rng *dice, struct tidings_config *c)
 {
     static const uint32_t sizes[] = {0, 1, 3, 20, 1000};
+    c->history_size = sizes[rng_below(dice, 5)];
+    c->history_bytes = rng_below(dice, 2) ? 1u << 20 : 1024u << rng_below(dice, 8);
+    c->history_total_bytes = rng_below(dice, 3) ? 32u << 20 : 4096u << rng_below(dice, 4);
+    c->history_ttl = rng_below(dice, 3) ? 300000 : 300 + rng_below(dice, 2000);
+}
+
+static void change_limits(struct model *m)
+{
+    struct rng dice = {sim_below(m->sim, UINT32_MAX)};
     struct tidings_config fresh = m->config;
-    fresh.history_size = sizes[sim_below(m->sim, 5)];
-    fresh.history_bytes = 1024 << sim_below(m->sim, 8);
-    fresh.history_total_bytes = sim_chance(m->sim, 500) ? 4096 : 0;
-    fresh.history_ttl = sim_chance(m->sim, 300) ? 500 : 300000;
-    fresh.slow_reader = m->config.slow_reader;
+    if (m->ample)
+        return;
+    choose_limits(&dice, &fresh);
+    if (rng_below(&dice, 2))
+        choose_policies(&dice, &fresh);
+    kept_change(m);
     if (tidings_hub_reconfigure(m->hub, &fresh) != 0)
         oracle_fail(m, "the configuration was refused");
+    m->config = fresh;
+    oracle_say(m, "limits: %u events, %u bytes, %u ms, %llu bytes in all", fresh.history_size,
+               fresh.history_bytes, fresh.history_ttl, (unsigned long long)fresh.history_total_bytes);
 }
 
 static void act_on_reader(struct model *m, unsigned what)
@@ -279,25 +415,51 @@ static void act_on_reader(struct model *m, unsigned what)
         read_from(m, r, 1 + sim_below(m->sim, 600));
     else if (what == 2)
         r->paused = !r->paused;
-    else
+    else if (sim_chance(m->sim, 500)) { /* cut in the middle of something */
+        read_from(m, r, 1 + sim_below(m->sim, 600));
+        if (!r->cut)
+            sim_client_reset(&r->c);
+        r->out_at = r->out_len;
+        r->cut = true;
+    } else
         go(m, r);
 }
 
 static void turn(struct model *m, unsigned count)
 {
-    while (count-- > 0)
+    while (count-- > 0) {
         sim_turn(m->sim, sim_below(m->sim, m->loops));
+        kept_look(m);
+    }
 }
 
 static void settle(struct model *m)
 {
     if (!sim_settle(m->sim))
         oracle_fail(m, "the loops turn for ever");
+    kept_look(m);
     for (unsigned i = 0; i < READERS; i++)
         if (oracle_listens(&m->readers[i]) && m->readers[i].kicked)
             oracle_fail(m, "reader %u was thrown out, but is still there", m->readers[i].serial);
     read_all(m);
     bury(m, true);
+}
+
+static void check_slow(struct model *m)
+{
+    for (uint32_t i = 0; i < m->loops; i++) {
+        const struct loop *l = &hub_service(m->hub)->loops[i];
+        if (l->slow != sim_hub_count_slow(l))
+            oracle_fail(m, "loop %u counts %u slow readers, not %u", i, l->slow, sim_hub_count_slow(l));
+    }
+}
+
+static void pass_time(struct model *m)
+{
+    if (!m->ample && sim_chance(m->sim, 30))
+        sim_advance(m->sim, 310000); /* nothing is as young as history wants it */
+    else
+        sim_advance(m->sim, sim_below(m->sim, sim_chance(m->sim, 200) ? 3000 : 200));
 }
 
 static void act(struct model *m)
@@ -317,7 +479,7 @@ static void act(struct model *m)
     else if (dice < 89)
         act_on_reader(m, sim_chance(m->sim, 150) ? 3 : sim_below(m->sim, 3));
     else if (dice < 95)
-        sim_advance(m->sim, sim_chance(m->sim, 200) ? sim_below(m->sim, 3000) : sim_below(m->sim, 200));
+        pass_time(m);
     else if (dice < 96)
         kick(m);
     else if (dice < 97)
@@ -334,8 +496,7 @@ static void act(struct model *m)
 static void interrupt(void *user)
 {
     struct model *m = user;
-    if (m->count + 1 < EVENTS)
-        publish(m);
+    publish(m);
     if (sim_chance(m->sim, 20))
         kick(m);
 }
@@ -346,12 +507,16 @@ static void configure(struct model *m, struct sim_options *o)
     tidings_config_init(&m->config);
     m->loops = 1 + rng_below(&dice, 3);
     m->config.loops = m->loops;
-    m->config.head_timeout = 3600000; /* time may jump inside a head; sim_http has the deadlines */
+    /* Time may jump inside a request; sim_http has the deadlines. */
+    m->config.head_timeout = m->config.body_timeout = m->config.idle_timeout = 0;
     m->config.max_connections = rng_below(&dice, 4) ? 1000 : 4;
     m->config.max_connections_per_client = rng_below(&dice, 4) ? 100 : 2;
     m->config.heartbeat = rng_below(&dice, 2) ? 200 : 15000;
     m->config.max_connection_age = rng_below(&dice, 4) ? 3600000 : 2000;
-    m->config.history_size = rng_below(&dice, 3) ? 1000 : rng_below(&dice, 6);
+    m->ample = rng_below(&dice, 3) == 0;
+    if (!m->ample)
+        choose_limits(&dice, &m->config);
+    choose_policies(&dice, &m->config);
     m->config.slow_reader = rng_below(&dice, 3) ? TIDINGS_SLOW_RESYNC : TIDINGS_SLOW_DISCONNECT;
     m->config.user = m;
     m->config.log = oracle_on_log;
@@ -434,17 +599,21 @@ static void finish(struct model *m)
 static void run(struct model *m, uint64_t seed)
 {
     struct sim_options options;
-    memset(m, 0, sizeof(*m));
+    memset(m, 0, offsetof(struct model, events));
     m->seed = seed;
     configure(m, &options);
     m->sim = sim_create(&options);
     const struct hub_world world = sim_world(m->sim);
-    if (hub_create_in(&m->hub, &m->config, &world) != 0 || sim_start(m->sim, m->hub) != 0)
+    if (hub_create_in(&m->hub, &m->config, &world) != 0)
         oracle_fail(m, "no hub");
+    kept_choose_hash(m);
+    if (sim_start(m->sim, m->hub) != 0)
+        oracle_fail(m, "the hub does not start");
     sim_client_open(&m->publisher, m->sim, sim_below(m->sim, m->loops));
     sim_interrupt(m->sim, sim_chance(m->sim, 500) ? sim_below(m->sim, 60) : 0, interrupt, m);
     for (m->step = 0; m->step < STEPS; m->step++) {
         act(m);
+        check_slow(m);
         if (sim_chance(m->sim, 400))
             read_all(m);
         check_answer(m);
@@ -459,22 +628,40 @@ static uint64_t number_of(const char *name, uint64_t fallback)
     return text ? strtoull(text, NULL, 10) : fallback;
 }
 
+/* What all runs together have come to: a model in which something never happens proves nothing of it. */
+struct sums {
+    uint64_t published, delivered, resyncs, resumed[3], from_history;
+};
+
+static void add(struct sums *s, const struct model *m)
+{
+    s->published += m->count;
+    s->delivered += m->delivered;
+    s->resyncs += m->resyncs;
+    s->from_history += m->from_history;
+    for (unsigned i = 0; i < 3; i++)
+        s->resumed[i] += m->resumed[i];
+}
+
 int main(void)
 {
     uint64_t runs = number_of("RUNS", SIM_SLOW ? RUNS_SLOW : RUNS_FULL);
-    uint64_t first = number_of("SEED", 1), resyncs = 0, delivered = 0, published = 0;
+    uint64_t first = number_of("SEED", 1);
+    struct sums sums = {0};
     static struct model model;
     oracle_trace = getenv("TRACE") != NULL;
     if (getenv("SEED"))
         runs = number_of("RUNS", 1);
     for (uint64_t i = 0; i < runs; i++) {
         run(&model, first + i);
-        resyncs += model.resyncs;
-        delivered += model.delivered;
-        published += model.count;
+        add(&sums, &model);
     }
-    printf("%llu interleavings: %llu events published, %llu delivered, %llu resyncs\n",
-           (unsigned long long)runs, (unsigned long long)published, (unsigned long long)delivered,
-           (unsigned long long)resyncs);
+    printf(
+        "%llu interleavings: %llu events published, %llu delivered, %llu of them from history; %llu resyncs; "
+        "%llu came fresh, %llu were complete, %llu incomplete\n",
+        (unsigned long long)runs, (unsigned long long)sums.published, (unsigned long long)sums.delivered,
+        (unsigned long long)sums.from_history, (unsigned long long)sums.resyncs,
+        (unsigned long long)sums.resumed[RESUME_FRESH], (unsigned long long)sums.resumed[RESUME_COMPLETE],
+        (unsigned long long)sums.resumed[RESUME_INCOMPLETE]);
     return 0;
 }
