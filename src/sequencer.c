@@ -313,18 +313,25 @@ static void write_posting(struct sequencer *q, const struct posting *p)
     }
 }
 
+/* What a transaction was about. */
+struct written {
+    unsigned events;
+    unsigned rows; /* 0: nothing that has to do with the disk, so its success says nothing of that */
+};
+
 static enum store_result write_all(struct sequencer *q, const struct posting *batch,
-                                   const struct sequencer_drops *drops, unsigned *count)
+                                   const struct sequencer_drops *drops, struct written *written)
 {
     uint64_t last = q->log->seq; /* only this thread changes it */
-    *count = 0;
+    *written = (struct written){.rows = drops->count};
     store_begin(q->store);
     for (const struct posting *p = batch; p; p = p->next) {
         if (!p->placed)
             continue;
         write_posting(q, p);
         last = p->event->seq;
-        ++*count;
+        written->events += p->place.kept;
+        written->rows += p->place.kept || p->entry;
     }
     for (uint32_t i = 0; i < drops->count; i++) {
         if (drops->at[i].slot == UINT32_MAX)
@@ -333,8 +340,10 @@ static enum store_result write_all(struct sequencer *q, const struct posting *ba
             store_put_mark(q->store, drops->at[i].slot, drops->at[i].seq);
     }
     uint64_t safe = last + AHEAD;
-    if (last + AHEAD / 2 > q->safe)
+    if (last + AHEAD / 2 > q->safe) {
         store_reserve(q->store, safe);
+        written->rows++;
+    }
     enum store_result rc = store_commit(q->store);
     if (rc == STORE_OK && last + AHEAD / 2 > q->safe)
         q->safe = safe;
@@ -437,14 +446,16 @@ bool sequencer_turn(struct sequencer *q)
 {
     struct sequencer_drops drops;
     struct posting *batch = dequeue(q);
-    unsigned events;
+    struct written written;
     place_all(q, batch, &drops);
     if (!batch && drops.count == 0)
         return false;
     uint64_t begun = now_us();
-    enum store_result rc = write_all(q, batch, &drops, &events);
-    count_commit(q, rc, events, now_us() - begun);
-    note_result(q, rc);
+    enum store_result rc = write_all(q, batch, &drops, &written);
+    if (written.rows > 0) {
+        count_commit(q, rc, written.events, now_us() - begun);
+        note_result(q, rc);
+    }
     if (rc == STORE_OK) {
         commit_all(q, batch);
     } else {
