@@ -44,22 +44,27 @@ export function gotten(stream) {
 }
 
 /** Waits until everything that was published before now has come: an event that is never kept ends the wait. */
-export async function caughtUp(hub, stream, clientId) {
-  const { id } = await hub.publish({ clientId, event: "mark", payload: 0, ttl: 0 });
+async function marked(hub, stream, target) {
+  const { id } = await hub.publish({ ...target, event: "mark", payload: 0, ttl: 0 });
   await stream.next((block) => block.id === id && block.event === "mark");
   return gotten(stream);
 }
 
+export function caughtUp(hub, stream, clientId) {
+  return marked(hub, stream, client(clientId));
+}
+
+/** The mark that ends a wait is held for a moment; on a topic of its own it takes the place of nothing else. */
+const MARKS = "end of the replay";
+
 /**
  * Subscribes, waits until nothing more comes, leaves. `cursor` goes into Last-Event-ID, `query` is added.
- * {hello, got, stream}; `replayed` has been compared with what came. (The mark that ends the wait is held for a
- * moment, and takes the place of an older event where the history is full.)
+ * {hello, got, stream}; `replayed` has been compared with what came.
  */
-export async function comeBack(t, hub, clientId, { cursor, query } = {}) {
+export async function comeBack(t, hub, clientId, { cursor, query = "" } = {}) {
   const headers = cursor === undefined ? {} : { "Last-Event-ID": cursor };
-  const stream = await hub.subscribe(t, clientId, { query, headers });
-  await stream.connection.until(() => gotten(stream).length >= stream.hello.replayed || undefined, "the replay");
-  const got = await caughtUp(hub, stream, clientId);
+  const stream = await hub.subscribe(t, clientId, { query: `${query}&topic=${encodeURIComponent(MARKS)}`, headers });
+  const got = await marked(hub, stream, topic(MARKS));
   stream.close();
   assert.equal(stream.hello.replayed, got.length, "replayed is the number of events that followed");
   return { hello: stream.hello, got, stream };
