@@ -562,8 +562,9 @@ static bool load_event(void *user, const struct store_row *row)
         event_unref(e);
         return false;
     }
-    /* The one before it is not here: it was given up before the restart. */
-    if (row->prev != log_last_kept(log, c))
+    /* The one before it is not here: it was given up before the restart, or replaced, and then nobody has
+     * missed it. */
+    if (row->prev != log_last_kept(log, c) && !log_policy_of(log, c)->latest_only)
         log_set_missed(log, c, row->prev);
     log_number(log, e, row->seq, row->ts);
     e->stored = true;
