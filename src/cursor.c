@@ -30,6 +30,17 @@ static bool has_missed(const struct log *log, struct channel *const *channels, u
     return false;
 }
 
+/* The same for one who was there when it was given up: what is refused for history reaches who listens. */
+static bool has_given_up(const struct log *log, struct channel *const *channels, unsigned count,
+                         const struct replay *replay, uint64_t cursor)
+{
+    for (unsigned i = 0; i < count; i++)
+        if ((!replay->latest_only || is_latest(log, channels[i])) && channels[i]->ring &&
+            channels[i]->ring->missed > cursor)
+            return true;
+    return false;
+}
+
 static bool is_replaying(const struct replay *replay, uint64_t cursor)
 {
     return replay && cursor < replay->until;
@@ -42,7 +53,7 @@ static bool is_lost(const struct log *log, struct channel *const *channels, unsi
     if (!is_replaying(replay, cursor))
         return has_lost(channels, count, cursor);
     return has_lost(channels, count, replay->until) ||
-           has_missed(log, channels, count, replay, cursor > replay->floor ? cursor : replay->floor);
+           has_given_up(log, channels, count, replay, cursor > replay->floor ? cursor : replay->floor);
 }
 
 /* Does history owe it to a reader? */

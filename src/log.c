@@ -223,8 +223,10 @@ static void trim_channel(struct log *log, struct channel *c)
     const struct log_policy *p = log_policy_of(log, c);
     uint32_t size = p->latest_only ? 1 : p->size > 0 ? p->size : LIVE_EVENTS;
     uint64_t bytes = p->size == 0 ? LIVE_BYTES : p->bytes > 0 ? p->bytes : UINT64_MAX;
+    /* A value is replaced by one that is kept; a passing one takes its place and leaves a gap. */
+    bool replaced = p->latest_only && ring_at(c->ring, c->ring->count - 1)->kept;
     while (c->ring->count > 1 && (c->ring->count > size || c->ring->bytes > bytes))
-        evict(log, c, 0, p->latest_only);
+        evict(log, c, 0, replaced);
 }
 
 /* The oldest event of all is the first of its own ring: a channel that holds anything is never freed. */
@@ -322,13 +324,15 @@ void log_append(struct log *log, struct channel *c, struct event *e, uint64_t tt
 void log_refuse(struct log *log, struct channel *c, uint32_t slot, uint64_t seq)
 {
     if (c && c->ring)
-        c->ring->missed = seq;
+        c->ring->refused = seq;
     raise_mark(log, slot, seq);
 }
 
 uint64_t log_missed(const struct log *log, const struct channel *c)
 {
-    return c->ring ? c->ring->missed : log->forgotten[log_slot(c)];
+    if (!c->ring)
+        return log->forgotten[log_slot(c)];
+    return c->ring->missed > c->ring->refused ? c->ring->missed : c->ring->refused;
 }
 
 uint64_t log_forgotten(const struct log *log, enum channel_kind kind, struct span key)

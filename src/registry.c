@@ -169,7 +169,7 @@ int registry_prepare(struct registry *r, enum channel_kind kind, struct span key
 {
     bool keep = ttl_ms > 0;
     struct channel *c = target(r, kind, key, keep);
-    *place = (struct place){0};
+    *place = (struct place){.key = key};
     if (!c)
         return keep ? -1 : 0;
     place->kept = log_keeps(r->log, c, ttl_ms);
@@ -201,7 +201,7 @@ uint64_t registry_commit(struct registry *r, enum channel_kind kind, const struc
     struct channel *c = place->channel;
     r->published[kind]++;
     if (place->refused)
-        log_refuse(r->log, c, place->slot, e->seq);
+        log_refuse(r->log, c ? c : target(r, kind, place->key, false), place->slot, e->seq);
     if (!c) {
         log_pass(r->log, e);
         return 0;

@@ -147,6 +147,7 @@ struct place {
     bool kept;               /* for history */
     bool refused;            /* its publisher would have it kept, and the policy keeps nothing */
     uint32_t slot;           /* of the channel's mark, for what is refused */
+    struct span key;         /* as it was given */
     uint64_t prev;           /* number of the event for history before it in this channel */
 };
 
