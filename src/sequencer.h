@@ -19,7 +19,7 @@
 
 #define SEQUENCER_QUEUE_MAX   65536       /* postings that wait for the store */
 #define SEQUENCER_QUEUE_BYTES (64u << 20) /* and their bytes */
-#define SEQUENCER_BATCH_MAX   1024        /* postings of one transaction */
+#define SEQUENCER_BATCH_MAX   256         /* postings of one transaction: few enough that readers keep up */
 
 enum posting_result {
     POSTING_OK,
