@@ -54,12 +54,14 @@ struct world {
 
 static void init(struct world *w)
 {
-    const struct log_policy policy = {.size = 1000, .bytes = 1 << 20};
+    const struct log_policies policies = {.base = {.size = 1000, .bytes = 1 << 20}};
+    struct log_identity id;
 
     time_now = 1000000;
     memset(woken, 0, sizeof(woken));
     w->clock = (struct clock){.mono = read_time, .wall = read_time};
-    assert_int_equal(log_init(&w->log, &policy, &w->clock), 0);
+    assert_int_equal(log_identity_make(&id, &w->clock), 0);
+    assert_int_equal(log_init(&w->log, &policies, &id, &w->clock), 0);
     registry_init(&w->r, &w->log, LOOPS, wake, woken);
 }
 
@@ -86,6 +88,8 @@ static struct sub *sub_on(struct sub *s, uint32_t slot, uint8_t loop)
     return s;
 }
 
+static struct found found; /* by the last join */
+
 static enum join_result join(struct world *w, struct sub *s, const char *id, unsigned topic_count,
                              const char *const *topics)
 {
@@ -94,7 +98,26 @@ static enum join_result join(struct world *w, struct sub *s, const char *id, uns
     for (unsigned i = 0; i < topic_count; i++)
         spans[i] = span_of(topics[i]);
     return registry_join(
-        &w->r, s, &(struct join){.client_id = span_of(id), .topics = spans, .topic_count = topic_count});
+        &w->r, s, &(struct join){.client_id = span_of(id), .topics = spans, .topic_count = topic_count},
+        &found);
+}
+
+/* What the sequencer does. */
+static int publish_to(struct registry *r, enum channel_kind kind, struct span key, struct event *e,
+                      uint64_t ttl, uint32_t self, uint64_t *connections)
+{
+    struct place place;
+    uint64_t wake_mask = 0;
+
+    log_lock(r->log);
+    int rc = registry_prepare(r, kind, key, ttl, &place);
+    if (rc == 0) {
+        log_number(r->log, e, r->log->seq + 1, time_now);
+        *connections = registry_commit(r, kind, &place, e, ttl, &wake_mask);
+    }
+    log_unlock(r->log);
+    registry_wake(r, wake_mask, self);
+    return rc;
 }
 
 static uint64_t publish_from(struct world *w, uint32_t self, enum channel_kind kind, const char *key)
@@ -103,7 +126,7 @@ static uint64_t publish_from(struct world *w, uint32_t self, enum channel_kind k
     uint64_t connections = 4711;
     struct event *e = event_create(SPAN("e"), SPAN("1"), &error);
 
-    assert_int_equal(registry_publish(&w->r, kind, span_of(key), e, UINT64_MAX, self, &connections), 0);
+    assert_int_equal(publish_to(&w->r, kind, span_of(key), e, UINT64_MAX, self, &connections), 0);
     event_unref(e);
     return connections;
 }
@@ -111,6 +134,16 @@ static uint64_t publish_from(struct world *w, uint32_t self, enum channel_kind k
 static uint64_t publish(struct world *w, enum channel_kind kind, const char *key)
 {
     return publish_from(w, REGISTRY_NO_LOOP, kind, key);
+}
+
+/* As if it had become too old: what is left then is left of nobody's history. */
+static void drop_history(struct world *w)
+{
+    for (struct event *e = w->log.oldest; e; e = e->newer)
+        e->expires = 0;
+    log_lock(&w->log);
+    log_sweep(&w->log);
+    log_unlock(&w->log);
 }
 
 /* Who was marked by the last take. */
@@ -172,6 +205,7 @@ static void test_counts(void **state)
     registry_leave(&w.r, &c);
     take(&w, 0);
     take(&w, 1);
+    drop_history(&w);
     assert_int_equal(w.log.channel_count, 2); /* nothing is left of those who left */
     finish(&w);
 }
@@ -204,19 +238,19 @@ static void test_names(void **state)
 
     (void)state;
     init(&w);
-    registry_join(&w.r, sub_on(&a, 0, 0), &join_a);
+    registry_join(&w.r, sub_on(&a, 0, 0), &join_a, &found);
     assert_string_equal(a.client->label, "Ada");
-    registry_join(&w.r, sub_on(&b, 1, 0), &join_b);
+    registry_join(&w.r, sub_on(&b, 1, 0), &join_b, &found);
     assert_string_equal(a.client->label, "Ada"); /* an empty name keeps the one it has */
     registry_leave(&w.r, &b);
     join_b.name = SPAN("Countess");
-    registry_join(&w.r, sub_on(&b, 1, 0), &join_b);
+    registry_join(&w.r, sub_on(&b, 1, 0), &join_b, &found);
     assert_string_equal(a.client->label, "Countess");
     registry_leave(&w.r, &a);
     assert_string_equal(b.client->label, "Countess");
     registry_leave(&w.r, &b);
     join_b.name = SPAN("");
-    registry_join(&w.r, sub_on(&b, 1, 0), &join_b);
+    registry_join(&w.r, sub_on(&b, 1, 0), &join_b, &found);
     assert_null(b.client->label); /* who has left entirely begins anew */
     registry_leave(&w.r, &b);
     finish(&w);
@@ -237,13 +271,15 @@ static void test_limits(void **state)
     assert_int_equal(join(&w, &s[1], "ada", 0, NULL), JOIN_OK);
     assert_int_equal(join(&w, &s[2], "ada", 0, NULL), JOIN_CLIENT_FULL);
     assert_false(s[2].joined);
-    assert_int_equal(registry_join(&w.r, &s[2], &(struct join){.topic_count = 0}), JOIN_OK); /* a dashboard */
+    assert_int_equal(registry_join(&w.r, &s[2], &(struct join){.topic_count = 0}, &found),
+                     JOIN_OK); /* a dashboard */
     assert_int_equal(w.r.connections, 2);
     assert_int_equal(w.r.dashboards, 1);
     assert_int_equal(join(&w, &s[3], "grace", 0, NULL), JOIN_OK); /* a dashboard takes no client's place */
     assert_int_equal(join(&w, &s[4], "mary", 0, NULL), JOIN_HUB_FULL);
     w.r.dashboards = REGISTRY_DASHBOARDS_MAX;
-    assert_int_equal(registry_join(&w.r, &s[4], &(struct join){.topic_count = 0}), JOIN_DASHBOARDS_FULL);
+    assert_int_equal(registry_join(&w.r, &s[4], &(struct join){.topic_count = 0}, &found),
+                     JOIN_DASHBOARDS_FULL);
     w.r.dashboards = 1;
     registry_leave(&w.r, &s[2]);
     assert_null(log_find(&w.log, CHANNEL_CLIENT, SPAN("nobody")));
@@ -280,7 +316,7 @@ static void test_topics(void **state)
 {
     static const char *const doubles[] = {"x", "y", "x", "x"};
     static const char *const one[] = {"y"};
-    struct channel *channels[LOG_SOURCES_MAX];
+    struct channel *channels[CURSOR_SOURCES_MAX];
     struct world w;
     struct sub a, b;
 
@@ -302,7 +338,7 @@ static void test_topics(void **state)
     assert_int_equal(marked_count, 1);
     assert_true(was_marked(&b));
     registry_leave(&w.r, &a);
-    assert_null(log_find(&w.log, CHANNEL_TOPIC, SPAN("x")));
+    assert_non_null(log_find(&w.log, CHANNEL_TOPIC, SPAN("x"))); /* its history is kept */
     assert_int_equal(publish(&w, CHANNEL_TOPIC, "y"), 1);
     registry_leave(&w.r, &b);
     take(&w, 2);
@@ -354,6 +390,7 @@ static void test_topic_churn(void **state)
     }
     for (unsigned i = 0; i < SUBS; i++)
         registry_leave(&w.r, &subs[i]);
+    drop_history(&w);
     assert_int_equal(w.log.channel_count, 2);
     memset(here, 0, sizeof(here));
     finish(&w);
@@ -363,7 +400,7 @@ static void test_thousand_topics(void **state)
 {
     static char names[1024][8];
     static const char *wanted[1024];
-    static struct channel *channels[LOG_SOURCES_MAX];
+    static struct channel *channels[CURSOR_SOURCES_MAX];
     struct world w;
     struct sub a, b;
 
@@ -375,11 +412,12 @@ static void test_thousand_topics(void **state)
     }
     assert_int_equal(join(&w, sub_on(&a, 0, 0), "ada", 1024, wanted), JOIN_OK);
     assert_int_equal(join(&w, sub_on(&b, 1, 0), "bob", 1024, wanted), JOIN_OK);
-    assert_int_equal(registry_channels(&w.r, &a, channels), LOG_SOURCES_MAX);
+    assert_int_equal(registry_channels(&w.r, &a, channels), CURSOR_SOURCES_MAX);
     registry_leave(&w.r, &a);
     assert_int_equal(publish(&w, CHANNEL_TOPIC, "1023"), 1);
     registry_leave(&w.r, &b);
     take(&w, 0);
+    drop_history(&w);
     assert_int_equal(w.log.channel_count, 2);
     finish(&w);
 }
@@ -446,13 +484,14 @@ static void test_self_is_not_woken(void **state)
 
 static void test_dashboards(void **state)
 {
-    struct channel *channels[LOG_SOURCES_MAX];
+    struct channel *channels[CURSOR_SOURCES_MAX];
     struct world w;
     struct sub d, a;
 
     (void)state;
     init(&w);
-    assert_int_equal(registry_join(&w.r, sub_on(&d, 0, 1), &(struct join){.topic_count = 0}), JOIN_OK);
+    assert_int_equal(registry_join(&w.r, sub_on(&d, 0, 1), &(struct join){.topic_count = 0}, &found),
+                     JOIN_OK);
     join(&w, sub_on(&a, 1, 0), "ada", 0, NULL);
     assert_int_equal(w.r.connections, 1);
     assert_int_equal(publish(&w, CHANNEL_ALL, ""), 1); /* is not one of those who are broadcast to */
@@ -484,7 +523,7 @@ static void test_overflow(void **state)
         snprintf(id, sizeof(id), "c%u", i);
         assert_int_equal(join(&w, sub_on(&subs[i], i, 0), id, 0, NULL), JOIN_OK);
     }
-    registry_join(&w.r, sub_on(&dashboard, 50, 0), &(struct join){.topic_count = 0});
+    registry_join(&w.r, sub_on(&dashboard, 50, 0), &(struct join){.topic_count = 0}, &found);
     join(&w, sub_on(&elsewhere, 0, 1), "c1", 0, NULL);
     fail_realloc = true;
     assert_int_equal(publish(&w, CHANNEL_CLIENT, "c0"), 1);
@@ -528,7 +567,7 @@ static void test_join_without_memory(void **state)
     assert_int_equal(join(&w, sub_on(&b, 1, 0), "bob", 2, topics), JOIN_NO_MEMORY);
     fail_realloc = false;
     assert_false(b.joined);
-    assert_null(b.topics);
+    assert_null(b.more);
     assert_null(log_find(&w.log, CHANNEL_CLIENT, SPAN("bob")));
     assert_null(log_find(&w.log, CHANNEL_TOPIC, SPAN("y")));
     assert_int_equal(publish(&w, CHANNEL_TOPIC, "x"), 1);
@@ -601,7 +640,7 @@ static void test_connection_ids(void **state)
     assert_null(registry_find_connection(&w.r, SPAN("UUUUUUUUUUUUUUUUUUUU")));
     assert_null(registry_find_connection(&w.r, (struct span){ids[5], CONNECTION_ID_LEN - 1}));
     log_unlock(&w.log);
-    registry_join(&w.r, sub_on(&dashboard, 4000, 0), &(struct join){.topic_count = 0});
+    registry_join(&w.r, sub_on(&dashboard, 4000, 0), &(struct join){.topic_count = 0}, &found);
     registry_connection_id(&dashboard, id);
     log_lock(&w.log);
     assert_null(registry_find_connection(&w.r, span_of(id)));
@@ -681,7 +720,7 @@ static void test_changes(void **state)
     init(&w);
     join(&w, sub_on(&a, 0, 0), "ada", 0, NULL);
     assert_null(registry_take_changes(&w.r)); /* nobody wants to know */
-    registry_join(&w.r, sub_on(&d, 1, 0), &(struct join){.topic_count = 0});
+    registry_join(&w.r, sub_on(&d, 1, 0), &(struct join){.topic_count = 0}, &found);
     assert_null(registry_take_changes(&w.r)); /* nothing has changed */
     join(&w, sub_on(&b, 2, 1), "bob", 0, NULL);
     registry_leave(&w.r, &b);
@@ -713,7 +752,7 @@ static void test_changes_truncated(void **state)
 
     (void)state;
     init(&w);
-    registry_join(&w.r, sub_on(&d, 1000, 0), &(struct join){.topic_count = 0});
+    registry_join(&w.r, sub_on(&d, 1000, 0), &(struct join){.topic_count = 0}, &found);
     for (unsigned i = 0; i <= REGISTRY_CHANGES_MAX; i++) {
         snprintf(id, sizeof(id), "c%u", i);
         assert_int_equal(w.r.changes->count, i);
@@ -754,17 +793,17 @@ static void count_mark(void *user, struct sub *s)
 /* All that lies behind the cursor, as a loop would send it. */
 static void pull_all(struct hammer *h, struct sub *s)
 {
-    struct channel *channels[LOG_SOURCES_MAX];
+    struct channel *channels[CURSOR_SOURCES_MAX];
     struct pull pull = {.cursor = s->cursor};
 
     do {
         log_lock(&h->w->log);
         unsigned count = registry_channels(&h->w->r, s, channels);
-        log_pull(&h->w->log, channels, count, UINT64_MAX, SIZE_MAX, &pull);
+        cursor_pull(&h->w->log, channels, count, NULL, UINT64_MAX, SIZE_MAX, &pull);
         log_unlock(&h->w->log);
         h->lost |= pull.lost;
         h->seen += pull.count;
-        log_pull_finish(&pull);
+        cursor_pull_finish(&pull);
     } while (pull.more);
     s->cursor = pull.cursor;
 }
@@ -778,8 +817,7 @@ static void publish_any(struct hammer *h, struct rng *rng)
     uint64_t connections;
     struct event *e = event_create(SPAN("e"), SPAN("1"), &error);
 
-    registry_publish(&h->w->r, kinds[which], span_of(keys[which]), e, UINT64_MAX, REGISTRY_NO_LOOP,
-                     &connections);
+    publish_to(&h->w->r, kinds[which], span_of(keys[which]), e, UINT64_MAX, REGISTRY_NO_LOOP, &connections);
     h->handed += connections;
     event_unref(e);
 }
@@ -833,7 +871,7 @@ static void test_threads(void **state)
     (void)state;
     init(&w);
     w.r.wake = wake_nobody;
-    w.log.policy.size = 10000;
+    w.log.policies.base.size = 10000;
     for (unsigned i = 0; i < 2; i++) {
         hammers[i] = (struct hammer){.w = &w, .loop = (uint8_t)i};
         assert_int_equal(pthread_create(&threads[i], NULL, hammer, &hammers[i]), 0);
@@ -886,7 +924,7 @@ static void test_exactly_once(void **state)
     (void)state;
     init(&w);
     w.r.wake = wake_nobody;
-    w.log.policy = (struct log_policy){.size = 10000, .bytes = 100 << 20};
+    w.log.policies.base = (struct log_policy){.size = 10000, .bytes = 100 << 20};
     publisher = (struct hammer){.w = &w};
     st.w = st.counter.w = &w;
     for (unsigned i = 0; i < HAMMER_SUBS; i++)
@@ -904,9 +942,87 @@ static void test_exactly_once(void **state)
     finish(&w);
 }
 
+static void test_coming_back(void **state)
+{
+    struct world w;
+    struct sub a;
+    struct join again = {.client_id = SPAN("ada"), .seek = {.from = SEEK_CURSOR}};
+
+    (void)state;
+    init(&w);
+    assert_int_equal(join(&w, sub_on(&a, 0, 0), "ada", 0, NULL), JOIN_OK);
+    assert_int_equal(found.resume, RESUME_FRESH);
+    assert_null(a.more);
+    publish(&w, CHANNEL_CLIENT, "ada");
+    again.seek.cursor = w.log.seq;
+    registry_leave(&w.r, &a);
+    take(&w, 0);
+    assert_int_equal(publish(&w, CHANNEL_CLIENT, "ada"), 0);
+    assert_int_equal(publish(&w, CHANNEL_ALL, ""), 0);
+    assert_int_equal(registry_join(&w.r, sub_on(&a, 0, 0), &again, &found), JOIN_OK);
+    assert_int_equal(found.resume, RESUME_COMPLETE);
+    assert_int_equal(found.replayed, 2);
+    assert_int_equal(a.marks, SUB_NEWS | SUB_REPLAY);
+    assert_int_equal(atomic_load(&a.cursor), again.seek.cursor);
+    registry_end_replay(&w.r, &a);
+    assert_int_equal(a.marks, SUB_NEWS);
+    assert_null(a.more);
+    registry_count_resync(&w.r, &a);
+    assert_int_equal(a.more->resyncs, 1);
+    registry_leave(&w.r, &a);
+    assert_null(a.more);
+    finish(&w);
+}
+
+static void test_what_is_refused_is_missed(void **state)
+{
+    struct world w;
+    struct sub a;
+    struct join again = {.client_id = SPAN("ada"), .seek = {.from = SEEK_CURSOR}};
+
+    (void)state;
+    init(&w);
+    publish(&w, CHANNEL_CLIENT, "ada"); /* the channel has a ring */
+    w.log.policies.base.size = 0;
+    again.seek.cursor = w.log.seq;
+    publish(&w, CHANNEL_CLIENT, "ada");
+    registry_join(&w.r, sub_on(&a, 0, 0), &again, &found);
+    assert_int_equal(found.resume, RESUME_INCOMPLETE);
+    registry_leave(&w.r, &a);
+    again.seek.cursor = w.log.seq;
+    publish(&w, CHANNEL_ALL, "");
+    registry_join(&w.r, sub_on(&a, 0, 0), &again, &found);
+    assert_int_equal(found.resume, RESUME_INCOMPLETE);
+    registry_leave(&w.r, &a);
+    finish(&w);
+}
+
+static void test_a_place_that_is_given_back(void **state)
+{
+    struct world w;
+    struct place place;
+
+    (void)state;
+    init(&w);
+    log_lock(&w.log);
+    assert_int_equal(registry_prepare(&w.r, CHANNEL_CLIENT, SPAN("ada"), UINT64_MAX, &place), 0);
+    assert_true(place.kept);
+    assert_int_equal(w.log.channel_count, 3);
+    registry_cancel(&w.r, &place);
+    assert_int_equal(w.log.channel_count, 2);
+    assert_int_equal(registry_prepare(&w.r, CHANNEL_CLIENT, SPAN("ada"), 0, &place), 0);
+    assert_null(place.channel); /* nobody is there, and nothing is to be kept */
+    assert_int_equal(w.log.channel_count, 2);
+    log_unlock(&w.log);
+    finish(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_coming_back),
+        cmocka_unit_test(test_what_is_refused_is_missed),
+        cmocka_unit_test(test_a_place_that_is_given_back),
         cmocka_unit_test(test_counts),
         cmocka_unit_test(test_cursor_starts_at_the_end),
         cmocka_unit_test(test_names),
