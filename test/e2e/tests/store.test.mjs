@@ -168,12 +168,16 @@ for (const signal of ["SIGTERM", "SIGKILL"]) {
       await writeFile(file, "[topic prices.*]\nlatest-only = true\n");
       const stored = await Stored.started(t, ["--config", file]);
       const book = new Book(stored.hub);
+      const start = await tail(t, stored.hub);
       await book.fill(topic("prices.eur"), 5);
       await stored.restart(signal);
       const last = book.owed("", topic("prices.eur")).slice(-1);
       const fresh = await comeBack(t, stored.hub, "buyer", { query: "topic=prices.eur" });
       assert.equal(fresh.hello.resume, "fresh");
       assert.deepEqual(fresh.got, last);
+      const back = await comeBack(t, stored.hub, "buyer", { cursor: start, query: "topic=prices.eur" });
+      assert.equal(back.hello.resume, "complete");
+      assert.deepEqual(back.got, last);
     });
   });
 }
