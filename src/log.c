@@ -217,16 +217,48 @@ static void evict(struct log *log, struct channel *c, uint32_t i, bool replaced)
         emptied(log, c);
 }
 
-/* The newest event of a channel is never given up for size: live readers are about to be sent it. */
+static bool has_too_much_history(const struct ring *r, const struct log_policy *p)
+{
+    uint32_t size = p->latest_only ? 1 : p->size;
+    uint64_t bytes = p->bytes > 0 ? p->bytes : UINT64_MAX;
+    uint32_t kept = r->count - r->live;
+    return kept > size || (kept > 1 && r->bytes - r->live_bytes > bytes);
+}
+
+/* What is not for history has a window of its own, so that it displaces nothing that is. */
+static bool has_too_much_live(const struct ring *r, const struct log_policy *p)
+{
+    uint32_t size = p->size > LIVE_EVENTS ? p->size : LIVE_EVENTS;
+    uint64_t bytes = p->size == 0 ? LIVE_BYTES : p->bytes > 0 ? p->bytes : UINT64_MAX;
+    return r->live > size || r->live_bytes > bytes;
+}
+
+/* Half of it goes at once where history stands before it: the walk is then paid for by many events. */
+static void thin_live(struct log *log, struct channel *c, const struct log_policy *p, bool replaced)
+{
+    struct ring *r = c->ring;
+    uint32_t half = r->live / 2;
+    for (uint32_t i = 0; i + 1 < r->count && (r->live > half || has_too_much_live(r, p));) {
+        if (ring_at(r, i)->kept)
+            i++;
+        else
+            evict(log, c, i, replaced);
+    }
+}
+
+/* The newest event of a channel is never given up for size: live readers are about to be sent it. What stands
+ * before an event of history that goes is older than that, and goes with it. */
 static void trim_channel(struct log *log, struct channel *c)
 {
     const struct log_policy *p = log_policy_of(log, c);
-    uint32_t size = p->latest_only ? 1 : p->size > 0 ? p->size : LIVE_EVENTS;
-    uint64_t bytes = p->size == 0 ? LIVE_BYTES : p->bytes > 0 ? p->bytes : UINT64_MAX;
-    /* A value is replaced by one that is kept; a passing one takes its place and leaves a gap. */
-    bool replaced = p->latest_only && ring_at(c->ring, c->ring->count - 1)->kept;
-    while (c->ring->count > 1 && (c->ring->count > size || c->ring->bytes > bytes))
+    struct ring *r = c->ring;
+    bool replaced = p->latest_only && ring_at(r, r->count - 1)->kept;
+    while (r->count > 1 && has_too_much_history(r, p))
         evict(log, c, 0, replaced);
+    while (r->count > 1 && has_too_much_live(r, p) && !ring_at(r, 0)->kept)
+        evict(log, c, 0, replaced);
+    if (r->count > 1 && has_too_much_live(r, p))
+        thin_live(log, c, p, replaced);
 }
 
 /* The oldest event of all is the first of its own ring: a channel that holds anything is never freed. */

@@ -54,7 +54,10 @@ void ring_push(struct ring *r, struct event *e)
     r->slots[(r->head + r->count++) & (r->cap - 1)] = e;
     r->bytes += event_footprint(e);
     r->end += e->size;
-    r->live += !e->kept;
+    if (!e->kept) {
+        r->live++;
+        r->live_bytes += event_footprint(e);
+    }
     r->tail = e->seq;
     if (e->kept)
         r->kept = e->seq;
@@ -65,7 +68,10 @@ void ring_remove(struct ring *r, uint32_t i)
 {
     const struct event *e = ring_at(r, i);
     r->bytes -= event_footprint(e);
-    r->live -= !e->kept;
+    if (!e->kept) {
+        r->live--;
+        r->live_bytes -= event_footprint(e);
+    }
     if (i < r->count / 2) {
         for (; i > 0; i--)
             r->slots[(r->head + i) & (r->cap - 1)] = ring_at(r, i - 1);

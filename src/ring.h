@@ -16,12 +16,13 @@ struct ring {
     uint32_t reserved; /* events that will be added, and have their room */
     uint32_t live;     /* of those held: not for history */
     uint64_t bytes;
-    uint64_t end;     /* bytes of all frames ever added */
-    uint64_t tail;    /* number of the newest event ever */
-    uint64_t kept;    /* number of the newest event for history ever */
-    uint64_t lost;    /* highest number given up, that of a replaced value apart */
-    uint64_t missed;  /* highest number given up of an event for history, a replaced value apart */
-    uint64_t refused; /* highest number of one for history that the policy did not keep */
+    uint64_t live_bytes; /* of those not for history */
+    uint64_t end;        /* bytes of all frames ever added */
+    uint64_t tail;       /* number of the newest event ever */
+    uint64_t kept;       /* number of the newest event for history ever */
+    uint64_t lost;       /* highest number given up, that of a replaced value apart */
+    uint64_t missed;     /* highest number given up of an event for history, a replaced value apart */
+    uint64_t refused;    /* highest number of one for history that the policy did not keep */
 };
 
 /* Event i, counted from the oldest; i < count. */

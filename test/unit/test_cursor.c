@@ -33,7 +33,7 @@ struct entry {
     uint64_t ts, expires;
     uint32_t size, footprint;
     uint8_t key;
-    bool placed, kept, gone, replaced;
+    bool placed, kept, gone, replaced, either;
 };
 
 struct reader {
@@ -53,7 +53,7 @@ struct world {
     struct entry list[EVENTS]; /* by number */
     struct reader readers[READERS];
     unsigned reserved[KEYS];
-    bool sweeping, retiring;
+    bool sweeping, retiring, thinning;
     bool trimmed[KEYS]; /* in this sweep, for a rule */
 };
 
@@ -92,18 +92,34 @@ static bool is_held(const struct entry *e)
 
 /* ---- what the log gives up ---- */
 
+struct amount {
+    uint32_t count;
+    uint64_t bytes;
+};
+
+static struct amount held_of(const struct world *w, unsigned key, bool kept)
+{
+    struct amount sum = {0};
+
+    for (unsigned n = 1; n < EVENTS; n++)
+        if (w->list[n].key == key && is_held(&w->list[n]) && w->list[n].kept == kept) {
+            sum.count++;
+            sum.bytes += w->list[n].footprint;
+        }
+    return sum;
+}
+
+/* History and what is only for live readers have a window each. */
 static bool has_room(const struct world *w, unsigned key)
 {
     const struct log_policy *p = policy_of(w, key);
-    uint32_t count = 0, size = p->latest_only ? 1 : p->size ? p->size : 64;
-    uint64_t bytes = 0;
+    uint32_t size = p->latest_only ? 1 : p->size;
+    struct amount kept = held_of(w, key, true), live = held_of(w, key, false);
+    uint64_t most = p->size == 0 ? 256 * 1024 : p->bytes ? p->bytes : UINT64_MAX;
 
-    for (unsigned n = 1; n < EVENTS; n++)
-        if (w->list[n].key == key && is_held(&w->list[n])) {
-            count++;
-            bytes += w->list[n].footprint;
-        }
-    return count < 2 || (count <= size && (p->size == 0 || p->bytes == 0 || bytes <= p->bytes));
+    return kept.count + live.count < 2 ||
+           (kept.count <= size && (kept.count < 2 || p->bytes == 0 || kept.bytes <= p->bytes) &&
+            live.count <= (size > 64 ? size : 64) && live.bytes <= most);
 }
 
 static bool is_oldest(const struct world *w, uint64_t seq, bool of_key)
@@ -135,10 +151,14 @@ static void gone(void *user, uint64_t seq)
                            w->log.held_bytes + e->footprint > w->policies.total_bytes;
 
     assert_true(is_held(e));
-    assert_true(expired || live_only || too_much || too_much_of_all);
+    /* Of many that are only for live readers, behind history, half go at once. */
+    w->thinning |= !e->kept && !has_room(w, e->key);
+    assert_true(expired || live_only || too_much || too_much_of_all || (w->thinning && !e->kept));
     /* A sweep that finds a topic with a rule that is new to it replaces all but the last, expired or not. */
-    e->replaced = (!expired || w->trimmed[e->key]) && !live_only && policy_of(w, e->key)->latest_only &&
-                  has_newer(w, seq);
+    e->replaced = (too_much || w->thinning) && (!expired || w->trimmed[e->key]) && !live_only &&
+                  policy_of(w, e->key)->latest_only && has_newer(w, seq);
+    /* Too much by two measures at once: it may be counted as lost, which only ever says too much. */
+    e->either = e->replaced && (too_much_of_all || w->sweeping);
     w->trimmed[e->key] = w->sweeping && e->replaced;
     e->gone = true;
 }
@@ -229,6 +249,7 @@ static void place(struct world *w, unsigned key, struct event *event, uint64_t t
     if (w->reserved[key] == 0)
         reserve(w, key);
     w->reserved[key]--;
+    w->thinning = false;
     log_append(&w->log, c, event, ttl, 0);
     if (!has_listeners(w, key) && !e->kept)
         retire(w, c);
@@ -390,9 +411,11 @@ static bool is_short(const struct world *w, const struct reader *r, bool *must)
     for (uint64_t n = r->cursor + 1; n <= w->log.seq; n++) {
         const struct entry *e = &w->list[n];
 
-        if (!r->owed[n] || !e->gone || e->replaced)
+        if (!r->owed[n] || !e->gone || (e->replaced && !e->either))
             continue;
         lost = true;
+        if (e->either)
+            continue;
         *must |= r->complete || !r->replaying || n > r->replay.until || n > r->replay.floor;
     }
     return lost;

@@ -456,3 +456,16 @@ describe("slow readers", () => {
     assert.deepEqual(gotten(back), book.owed("", client("slow")));
   });
 });
+
+test("events with ttl 0 take nobody's place in history", async (t) => {
+  const hub = await Hub.started(t, ["--history-size", "10"]);
+  const book = new Book(hub);
+  const cursor = await tail(t, hub);
+  await book.fill(client("ann"), 8);
+  const stream = await hub.subscribe(t, "ann");
+  for (let n = 0; n < 100; n++) await hub.publish({ clientId: "ann", event: "typing", payload: n, ttl: 0 });
+  await stream.next(({ event, data }) => event === "typing" && data === "99");
+  assert.equal((await history(hub, "clientId=ann")).length, 8);
+  const back = await hub.subscribe(t, "ann", { headers: { "Last-Event-ID": cursor } });
+  assert.deepEqual([back.hello.resume, back.hello.replayed], ["complete", 8]);
+});
