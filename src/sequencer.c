@@ -72,7 +72,7 @@ static bool take_key(struct sequencer *q, struct posting *p, uint64_t now)
     enum idempotency_result rc =
         idempotency_add(&q->keys, p->key, &p->print, now, now + q->window, &p->entry);
     if (rc == IDEMPOTENCY_OK) {
-        p->entry->waiting = p;
+        p->entry->waiting = p; // NOLINT(clang-analyzer-core.NullDereference): OK comes with an entry
         return true;
     }
     p->entry = NULL;
