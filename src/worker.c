@@ -449,8 +449,8 @@ static void serve_readers(struct loop *l)
     deliver_turn_end(l);
 }
 
-/* Streams that are listed do not wait for the end of the turn. */
-static void flush_streams(struct loop *l)
+/* Takes the list: whoever is listed while this runs is looked at the next time. */
+static void visit_list(struct loop *l, void (*visit)(struct loop *l, struct conn *c))
 {
     uint32_t slot = l->listed;
     l->listed = SLAB_NONE;
@@ -458,11 +458,17 @@ static void flush_streams(struct loop *l)
         struct conn *c = slab_get(&l->conns, slot);
         slot = c->next;
         c->flags &= (uint8_t)~CONN_LISTED;
-        if (c->state == CONN_STREAM)
-            flush(l, c);
-        else
-            conn_list(l, c);
+        visit(l, c);
     }
+}
+
+/* Streams that are listed do not wait for the end of the turn. */
+static void flush_if_stream(struct loop *l, struct conn *c)
+{
+    if (c->state == CONN_STREAM)
+        flush(l, c);
+    else
+        conn_list(l, c);
 }
 
 /* In the middle of a turn, when much was published in it. */
@@ -471,25 +477,22 @@ static void keep_up(struct loop *l)
     if (l->requests_since_news < NEWS_MAX)
         return;
     serve_readers(l);
-    flush_streams(l);
+    visit_list(l, flush_if_stream);
     deliver_turn_end(l);
 }
 
-/* Whoever is listed while this runs is looked at in the next turn. */
+static void flush_or_free(struct loop *l, struct conn *c)
+{
+    if (c->state == CONN_CLOSED)
+        conn_free(l, c);
+    else
+        flush(l, c);
+    keep_up(l);
+}
+
 static void flush_list(struct loop *l)
 {
-    uint32_t slot = l->listed;
-    l->listed = SLAB_NONE;
-    while (slot != SLAB_NONE) {
-        struct conn *c = slab_get(&l->conns, slot);
-        slot = c->next;
-        c->flags &= (uint8_t)~CONN_LISTED;
-        if (c->state == CONN_CLOSED)
-            conn_free(l, c);
-        else
-            flush(l, c);
-        keep_up(l);
-    }
+    visit_list(l, flush_or_free);
 }
 
 /* ---- deadlines ---- */

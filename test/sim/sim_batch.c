@@ -3,7 +3,7 @@
  * sim_batch - POST /api/sse/notify/batch as networks and their senders bring it: arrays, and lines that come
  * in pieces, slowly, halfway, from those who do not read their results, and while the hub is about to stop.
  */
-#include "sim_hub.h"
+#include "steps.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -18,54 +18,10 @@
 #define BATCH "POST /api/sse/notify/batch HTTP/1.1\r\nHost: localhost\r\n"
 #define GET   "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
-static void start(struct sim_hub *h)
-{
-    assert_int_equal(sim_hub_start(h), 0);
-}
-
-static void stop(struct sim_hub *h)
-{
-    assert_true(sim_settle(h->sim));
-    const char *left = sim_hub_leftover(h->sim, h->hub);
-    if (left)
-        fail_msg("left over: %s", left);
-    sim_hub_finish(h);
-}
-
-static void settle_and_read(struct sim_hub *h, struct sim_client *c)
-{
-    size_t got;
-    do {
-        assert_true(sim_settle(h->sim));
-        got = sim_client_read(c, SIZE_MAX);
-        if (c->wrong)
-            fail_msg("%s", c->wrong);
-    } while (got > 0);
-}
-
-static uint64_t published(const struct sim_hub *h)
-{
-    return hub_service(h->hub)->log->seq;
-}
-
 static size_t put(struct sim_hub *h, struct sim_client *c, const char *text)
 {
     size_t n = sim_send(h->sim, c->sock, text, strlen(text));
     assert_int_equal(n, strlen(text));
-    return n;
-}
-
-/* What a client has been given of the body that is not complete yet. */
-static const char *so_far(const struct sim_client *c)
-{
-    return c->line.len > 0 ? c->line.p : "";
-}
-
-static unsigned occurrences(const char *text, const char *what)
-{
-    unsigned n = 0;
-    for (const char *at = text; (at = strstr(at, what)); at++)
-        n++;
     return n;
 }
 
@@ -96,17 +52,17 @@ static void test_array(void **state)
     struct sim_hub h;
     struct sim_client c;
     sim_hub_init(&h, 1);
-    start(&h);
+    steps_start(&h);
     sim_client_open(&c, h.sim, 0);
     ask_array(&c, "[{\"clientId\":\"a\",\"event\":\"e\",\"payload\":1},\n{\"clientId\":\"a\"}, 7 , []"
                   ",{\"topic\":\"t\",\"event\":\"e\",\"payload\":{}}]");
     ask_array(&c, " [ ] ");
-    settle_and_read(&h, &c);
+    steps_settle(&h, &c);
     assert_int_equal(c.answers, 2);
     assert_string_equal(c.answer.body, "[]");
     ask_array(&c, "[{\"clientId\":\"a\",\"event\":\"e\",\"payload\":1},{\"clientId\":\"a\"},7,"
                   "{\"topic\":\"t\",\"event\":\"e\",\"payload\":{}}]");
-    settle_and_read(&h, &c);
+    steps_settle(&h, &c);
     hide_ids(c.answer.body);
     assert_string_equal(c.answer.body,
                         "[{\"ok\":true,\"sent\":false,\"clientId\":\"a\",\"connections\":0,\"id\":"
@@ -117,10 +73,10 @@ static void test_array(void **state)
                         "\"detail\":\"expected an object (byte 0)\",\"code\":\"invalid_json\"},"
                         "{\"ok\":true,\"sent\":false,\"clientId\":null,\"connections\":0,\"id\":"
                         "\"xxxxxxxxxxxxxxxxxxxxxx\"}]");
-    assert_int_equal(published(&h), 4);
+    assert_int_equal(steps_published(&h), 4);
     assert_int_equal(items_of(&h), 9);
     sim_client_finish(&c);
-    stop(&h);
+    steps_stop(&h);
 }
 
 /* Nothing of an array is published that is malformed anywhere, or too long, or no array. */
@@ -136,19 +92,19 @@ static void test_array_is_checked_first(void **state)
     struct sim_client c;
     char code[32];
     sim_hub_init(&h, 2);
-    start(&h);
+    steps_start(&h);
     sim_client_open(&c, h.sim, 0);
     for (unsigned i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         ask_array(&c, bad[i]);
-        settle_and_read(&h, &c);
+        steps_settle(&h, &c);
         assert_int_equal(c.answer.status, 400);
         assert_true(sim_json_text(c.answer.body, "code", code, sizeof(code)));
         assert_string_equal(code, "invalid_json");
     }
-    assert_int_equal(published(&h), 0);
+    assert_int_equal(steps_published(&h), 0);
     assert_int_equal(items_of(&h), 0);
     sim_client_finish(&c);
-    stop(&h);
+    steps_stop(&h);
 }
 
 static char *array_of(unsigned items, size_t *len)
@@ -200,12 +156,12 @@ static void test_ten_thousand(void **state)
     sim_hub_init(&h, 3);
     h.config.history_size = 500;
     h.options.up = h.options.down = 4 << 20;
-    start(&h);
+    steps_start(&h);
     sim_client_open(&reader, h.sim, 0);
     reader.on_event = on_number;
     reader.user = &seen;
     sim_client_subscribe(&reader, "a", "", NULL);
-    settle_and_read(&h, &reader);
+    steps_settle(&h, &reader);
     sim_client_open(&c, h.sim, 0);
     for (unsigned items = 10001; items >= 10000; items--) {
         size_t n;
@@ -213,17 +169,17 @@ static void test_ten_thousand(void **state)
         sim_client_askf(&c, BATCH JSON "Content-Length: %zu\r\n\r\n", n);
         send_in_pieces(&h, &c, text, n);
         free(text);
-        settle_and_read(&h, &c);
+        steps_settle(&h, &c);
         assert_int_equal(c.answer.status, items > 10000 ? 413 : 200);
-        assert_int_equal(published(&h), items > 10000 ? 0 : items);
+        assert_int_equal(steps_published(&h), items > 10000 ? 0 : items);
     }
     assert_int_equal(c.answer.body_len, 10000 * 85 + 1); /* each with a comma or a bracket behind it */
-    settle_and_read(&h, &reader);
+    steps_settle(&h, &reader);
     assert_int_equal(seen.strange, 0);
     assert_int_equal(seen.wanted, 10000);
     sim_client_finish(&c);
     sim_client_finish(&reader);
-    stop(&h);
+    steps_stop(&h);
 }
 
 /* Large answers that nobody reads are counted, and at some point there are no further ones; nothing is
@@ -239,7 +195,7 @@ static void test_unread_answers(void **state)
     sim_hub_init(&h, 4);
     h.options.down = 4096;
     h.options.up = 1 << 20;
-    start(&h);
+    steps_start(&h);
     for (unsigned i = 0; i < MOST; i++) {
         sim_client_open(&clients[i], h.sim, 0);
         sim_client_askf(&clients[i], BATCH JSON "Content-Length: %zu\r\n\r\n", n);
@@ -248,12 +204,12 @@ static void test_unread_answers(void **state)
         refused += strncmp(clients[i].answer.head, "HTTP/1.1 503", 12) == 0;
     }
     assert_in_range(refused, 1, MOST - 20);
-    assert_int_equal(published(&h), (MOST - refused) * 10000);
+    assert_int_equal(steps_published(&h), (MOST - refused) * 10000);
     assert_true(sim_hub_loop(&h, 0)->request_bytes <= LOOP_REQUEST_MEMORY);
     for (unsigned i = 0; i < MOST; i++)
         sim_client_finish(&clients[i]);
     free(text);
-    stop(&h);
+    steps_stop(&h);
 }
 
 /* Many bodies at once: readers who are not slow are served between them, although the hub keeps far fewer
@@ -270,12 +226,12 @@ static void test_many_bodies(void **state)
     size_t n = 0;
     sim_hub_init(&h, 6);
     h.config.history_size = 300;
-    start(&h);
+    steps_start(&h);
     sim_client_open(&reader, h.sim, 0);
     reader.on_event = on_number;
     reader.user = &seen;
     sim_client_subscribe(&reader, "a", "", NULL);
-    settle_and_read(&h, &reader);
+    steps_settle(&h, &reader);
     for (unsigned i = 0; i < EACH; i++)
         n += (size_t)sprintf(text + n, "{\"clientId\":\"a\",\"event\":\"n\",\"payload\":1}\n");
     for (unsigned i = 0; i < BODIES; i++) {
@@ -283,20 +239,20 @@ static void test_many_bodies(void **state)
         sim_client_askf(&bodies[i], BATCH LINES "Content-Length: %zu\r\n\r\n", n);
         assert_int_equal(sim_send(h.sim, bodies[i].sock, text, n), n);
     }
-    for (unsigned i = 0; i < 10000 && published(&h) < BODIES * EACH; i++) {
+    for (unsigned i = 0; i < 10000 && steps_published(&h) < BODIES * EACH; i++) {
         sim_turn(h.sim, 0);
         sim_client_read_all(&reader);
     }
-    settle_and_read(&h, &reader);
-    assert_int_equal(published(&h), BODIES * EACH);
+    steps_settle(&h, &reader);
+    assert_int_equal(steps_published(&h), BODIES * EACH);
     assert_int_equal(sim_hub_loop(&h, 0)->stats.resyncs, 0);
     for (unsigned i = 0; i < BODIES; i++) {
-        settle_and_read(&h, &bodies[i]);
+        steps_settle(&h, &bodies[i]);
         assert_int_equal(bodies[i].answers, 1);
         sim_client_finish(&bodies[i]);
     }
     sim_client_finish(&reader);
-    stop(&h);
+    steps_stop(&h);
 }
 
 /* What was counted for an answer is given back when that is sent, also if another request has begun. */
@@ -306,20 +262,20 @@ static void test_answers_are_forgotten(void **state)
     struct sim_hub h;
     struct sim_client c;
     sim_hub_init(&h, 7);
-    start(&h);
+    steps_start(&h);
     sim_client_open(&c, h.sim, 0);
     for (unsigned i = 1; i < 20; i++) {
         ask_array(&c, "[7,7,7,7,7,7,7,7,7,7]" GET "GET /heal");
         c.asked += 2;
-        settle_and_read(&h, &c);
+        steps_settle(&h, &c);
         assert_int_equal(c.answers, 3 * i - 1);
         assert_in_range(sim_hub_loop(&h, 0)->request_bytes, 1, 1500);
         put(&h, &c, "thz HTTP/1.1\r\nHost: localhost\r\n\r\n");
-        settle_and_read(&h, &c);
+        steps_settle(&h, &c);
         assert_int_equal(c.answers, 3 * i);
     }
     sim_client_finish(&c);
-    stop(&h);
+    steps_stop(&h);
 }
 
 /* Who leaves in the middle has asked all the same. */
@@ -332,27 +288,27 @@ static void test_array_without_publisher(void **state)
     char *text = array_of(5000, &n);
     for (unsigned how = 0; how < 3; how++) {
         sim_hub_init(&h, 5);
-        start(&h);
+        steps_start(&h);
         sim_client_open(&c, h.sim, 0);
         sim_client_askf(&c, BATCH JSON "Content-Length: %zu\r\n\r\n", n);
         assert_int_equal(sim_send(h.sim, c.sock, text, n), n);
-        while (published(&h) == 0)
+        while (steps_published(&h) == 0)
             sim_turn(h.sim, 0);
-        assert_in_range(published(&h), 1, 4000);
+        assert_in_range(steps_published(&h), 1, 4000);
         if (how == 0) {
             sim_client_reset(&c);
             assert_true(sim_settle(h.sim));
-            assert_int_equal(published(&h), 5000);
+            assert_int_equal(steps_published(&h), 5000);
         } else if (how == 1) {
             sim_shutdown(h.sim, c.sock);
-            settle_and_read(&h, &c);
+            steps_settle(&h, &c);
             assert_int_equal(c.answers, 1);
             assert_true(c.ended);
         } /* else the hub ends in the middle of it */
         if (how < 2)
             sim_client_finish(&c);
         if (how < 2)
-            stop(&h);
+            steps_stop(&h);
         else
             sim_hub_finish(&h);
         c.sock = SIM_NONE;
@@ -411,7 +367,7 @@ static void check_lines(struct sim_hub *h, const char *text, size_t n, size_t cu
             }
         }
     }
-    settle_and_read(h, &c);
+    steps_settle(h, &c);
     if (c.answers != 2 || c.statuses[0] != 200 || c.statuses[1] != 200 || c.ended)
         fail_msg("cut at %zu: %u answers: %d, %d", cut, c.answers, c.statuses[0], c.statuses[1]);
     sim_client_finish(&c);
@@ -423,7 +379,7 @@ static void test_every_split(void **state)
     (void)state;
     struct sim_hub h;
     sim_hub_init(&h, 10);
-    start(&h);
+    steps_start(&h);
     for (unsigned form = 0; form < 4; form++) {
         char *at = text + sprintf(text, BATCH LINES);
         if (form == 0)
@@ -437,7 +393,7 @@ static void test_every_split(void **state)
         for (size_t cut = 0; cut <= n + 1; cut++)
             check_lines(&h, text, n, cut);
     }
-    stop(&h);
+    steps_stop(&h);
 }
 
 /* Each line leaves at once, and its result too, while the body stays open. */
@@ -448,41 +404,41 @@ static void test_stream(void **state)
     struct sim_client c, reader;
     struct counter seen = {0};
     sim_hub_init(&h, 11);
-    start(&h);
+    steps_start(&h);
     sim_client_open(&reader, h.sim, 0);
     reader.on_event = on_number;
     reader.user = &seen;
     sim_client_subscribe(&reader, "a", "", NULL);
     sim_client_open(&c, h.sim, 0);
     sim_client_askf(&c, OPEN);
-    settle_and_read(&h, &c);
+    steps_settle(&h, &c);
     assert_int_equal(c.bytes, 0);
     put(&h, &c, "1\r\n\n\r\n"); /* a sign of life is enough for the head of the answer */
-    settle_and_read(&h, &c);
+    steps_settle(&h, &c);
     assert_int_equal(c.answer.status, 200);
     assert_non_null(strstr(c.answer.head, "\r\nContent-Type: application/x-ndjson; charset=utf-8\r\n"));
-    assert_string_equal(so_far(&c), "");
+    assert_string_equal(steps_so_far(&c), "");
     for (unsigned i = 0; i < 20; i++) {
         char line[128], chunk[160];
         sprintf(line, "{\"clientId\":\"a\",\"event\":\"n\",\"payload\":%u}\n", i);
         sprintf(chunk, "%zx\r\n%s\r\n", strlen(line), line);
         put(&h, &c, chunk);
-        settle_and_read(&h, &c);
-        settle_and_read(&h, &reader);
-        assert_int_equal(occurrences(so_far(&c), "\"sent\":true"), i + 1);
+        steps_settle(&h, &c);
+        steps_settle(&h, &reader);
+        assert_int_equal(steps_count(steps_so_far(&c), "\"sent\":true"), i + 1);
         assert_int_equal(seen.wanted, i + 1);
         assert_true(sim_pass(h.sim, 70000, 1000)); /* longer than any timeout of a request */
     }
     assert_int_equal(c.answers, 0);
     put(&h, &c, "0\r\n\r\n" GET);
     c.asked++;
-    settle_and_read(&h, &c);
+    steps_settle(&h, &c);
     assert_int_equal(c.answers, 2);
     assert_non_null(strstr(c.answer.body, "\"status\":\"ok\""));
     assert_false(c.ended);
     sim_client_finish(&c);
     sim_client_finish(&reader);
-    stop(&h);
+    steps_stop(&h);
 }
 
 static void read_raw(struct sim_hub *h, uint32_t sock, char *out, size_t cap)
@@ -504,7 +460,7 @@ static void test_http10(void **state)
     struct sim_hub h;
     char request[1024];
     sim_hub_init(&h, 12);
-    start(&h);
+    steps_start(&h);
     uint32_t sock = sim_connect(h.sim, 0);
     int n = sprintf(request,
                     "POST /api/sse/notify/batch HTTP/1.0\r\nConnection: keep-alive\r\n" LINES
@@ -519,7 +475,7 @@ static void test_http10(void **state)
     assert_null(strstr(answer, "Transfer-Encoding"));
     assert_true(sim_ended(h.sim, sock));
     sim_close(h.sim, sock);
-    stop(&h);
+    steps_stop(&h);
 }
 
 static void test_continue(void **state)
@@ -528,21 +484,21 @@ static void test_continue(void **state)
     struct sim_hub h;
     struct sim_client c;
     sim_hub_init(&h, 13);
-    start(&h);
+    steps_start(&h);
     for (unsigned early = 0; early < 2; early++) {
         sim_client_open(&c, h.sim, 0);
         sim_client_askf(&c, BATCH LINES "Expect: 100-continue\r\nTransfer-Encoding: chunked\r\n\r\n%s",
                         early ? A_CHUNK "0\r\n\r\n" : "");
-        settle_and_read(&h, &c);
+        steps_settle(&h, &c);
         assert_int_equal(c.continues, !early);
         if (!early)
             put(&h, &c, A_CHUNK "0\r\n\r\n");
-        settle_and_read(&h, &c);
+        steps_settle(&h, &c);
         assert_int_equal(c.answers, 1);
-        assert_int_equal(occurrences(c.answer.body, "\"ok\":true"), 1);
+        assert_int_equal(steps_count(c.answer.body, "\"ok\":true"), 1);
         sim_client_finish(&c);
     }
-    stop(&h);
+    steps_stop(&h);
 }
 
 static void test_empty_body(void **state)
@@ -554,17 +510,17 @@ static void test_empty_body(void **state)
     struct sim_hub h;
     struct sim_client c;
     sim_hub_init(&h, 14);
-    start(&h);
+    steps_start(&h);
     sim_client_open(&c, h.sim, 0);
     for (unsigned i = 0; i < 4; i++) {
         sim_client_askf(&c, BATCH LINES "%s" GET, rest[i]);
         c.asked++;
-        settle_and_read(&h, &c);
+        steps_settle(&h, &c);
         assert_int_equal(c.answers, 2 * (i + 1));
         assert_int_equal(c.statuses[2 * i], 200);
     }
     sim_client_finish(&c);
-    stop(&h);
+    steps_stop(&h);
 }
 
 static int status_of(struct sim_hub *h, const char *text, char *code, size_t size)
@@ -573,7 +529,7 @@ static int status_of(struct sim_hub *h, const char *text, char *code, size_t siz
     sim_client_open(&c, h->sim, 0);
     c.asked = 1;
     put(h, &c, text);
-    settle_and_read(h, &c);
+    steps_settle(h, &c);
     int status = c.answers > 0 ? c.answer.status : 0;
     if (!sim_json_text(c.answer.body, "code", code, size))
         code[0] = '\0';
@@ -603,7 +559,7 @@ static void test_heads(void **state)
     struct sim_hub h;
     char text[512], code[40];
     sim_hub_init(&h, 15);
-    start(&h);
+    steps_start(&h);
     for (unsigned i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         sprintf(text, BATCH "%s", rows[i].rest);
         assert_int_equal(status_of(&h, text, code, sizeof(code)), rows[i].status);
@@ -611,7 +567,7 @@ static void test_heads(void **state)
     }
     assert_int_equal(status_of(&h, "GET /api/sse/notify/batch HTTP/1.1\r\nHost: localhost\r\n\r\n", code, 40),
                      405);
-    stop(&h);
+    steps_stop(&h);
 }
 
 /* ---- time ---- */
@@ -621,7 +577,7 @@ static struct sim_client open_lines(struct sim_hub *h, const char *first)
     struct sim_client c;
     sim_client_open(&c, h->sim, 0);
     assert_true(sim_client_askf(&c, OPEN "%s", first));
-    settle_and_read(h, &c);
+    steps_settle(h, &c);
     return c;
 }
 
@@ -631,7 +587,7 @@ static uint64_t time_to_end(struct sim_hub *h, struct sim_client *c, uint64_t mo
     uint64_t begin = sim_now(h->sim);
     while (!c->ended && !c->broken) {
         assert_true(sim_pass(h->sim, 100, 0));
-        settle_and_read(h, c);
+        steps_settle(h, c);
         assert_true(sim_now(h->sim) - begin < most);
     }
     return sim_now(h->sim) - begin;
@@ -644,7 +600,7 @@ static void test_deadlines(void **state)
     struct sim_client c;
     sim_hub_init(&h, 20);
     h.config.max_connection_age = 600000;
-    start(&h);
+    steps_start(&h);
 
     c = open_lines(&h, "5\r\n{\"top\r\n"); /* half a line: 408 is the whole answer */
     assert_in_range(time_to_end(&h, &c, 40000), 30000, 31000);
@@ -655,8 +611,8 @@ static void test_deadlines(void **state)
     assert_in_range(time_to_end(&h, &c, 40000), 30000, 31000);
     assert_int_equal(c.statuses[0], 200);
     assert_true(c.answer.complete);
-    assert_int_equal(occurrences(c.answer.body, "\n"), 2);
-    assert_int_equal(occurrences(c.answer.body, "\"code\":\"body_timeout\""), 1);
+    assert_int_equal(steps_count(c.answer.body, "\n"), 2);
+    assert_int_equal(steps_count(c.answer.body, "\"code\":\"body_timeout\""), 1);
     sim_client_finish(&c);
 
     c = open_lines(&h, A_CHUNK "5\r\n{\"top\r\n"); /* one byte now and then does not make it longer */
@@ -664,7 +620,7 @@ static void test_deadlines(void **state)
     for (; drops < 40 && !c.ended; drops++) {
         sim_send(h.sim, c.sock, "1\r\n \r\n", 6);
         assert_true(sim_pass(h.sim, 1000, 0));
-        settle_and_read(&h, &c);
+        steps_settle(&h, &c);
     }
     assert_in_range(drops, 29, 32);
     sim_client_finish(&c);
@@ -672,21 +628,21 @@ static void test_deadlines(void **state)
     c = open_lines(&h, A_CHUNK); /* between lines: as long as a stream may live */
     assert_in_range(time_to_end(&h, &c, 700000), 600000, 601000);
     assert_true(c.answer.complete);
-    assert_int_equal(occurrences(c.answer.body, "\n"), 1);
+    assert_int_equal(steps_count(c.answer.body, "\n"), 1);
     sim_client_finish(&c);
 
     c = open_lines(&h, A_CHUNK); /* with signs of life: longer */
     for (unsigned i = 0; i < 10; i++) {
         put(&h, &c, "1\r\n\n\r\n");
-        settle_and_read(&h, &c);
+        steps_settle(&h, &c);
         assert_true(sim_pass(h.sim, 300000, 10000));
-        settle_and_read(&h, &c);
+        steps_settle(&h, &c);
         assert_false(c.ended);
     }
     assert_in_range(time_to_end(&h, &c, 700000), 300000 - 1000, 301000);
     sim_client_finish(&c);
-    assert_int_equal(published(&h), 4);
-    stop(&h);
+    assert_int_equal(steps_published(&h), 4);
+    steps_stop(&h);
 }
 
 /* Who does not read his results is not read further, costs little, and has idle_timeout for it. */
@@ -704,7 +660,7 @@ static void test_slow_reader_of_results(void **state)
         sim_hub_init(&h, 21);
         h.options.down = 4096;
         h.options.up = 16384;
-        start(&h);
+        steps_start(&h);
         sim_client_open(&c, h.sim, 0);
         sim_client_askf(&c, BATCH LINES "Content-Length: 100000000\r\n\r\n");
         sent = 0;
@@ -719,19 +675,19 @@ static void test_slow_reader_of_results(void **state)
         }
         assert_true(most < 256 * 1024);
         if (!reads) {
-            assert_in_range(published(&h), 500, 2000);
+            assert_in_range(steps_published(&h), 500, 2000);
             assert_true(sim_pass(h.sim, 61500, 0));
             assert_true(sim_was_reset(h.sim, c.sock));
         } else {
             for (uint64_t before = 0; before != c.bytes;) {
                 before = c.bytes;
-                settle_and_read(&h, &c);
+                steps_settle(&h, &c);
             }
-            assert_int_equal(published(&h), sent / sizeof(A));
-            assert_int_equal(c.answer.body_len, published(&h) * 86);
+            assert_int_equal(steps_published(&h), sent / sizeof(A));
+            assert_int_equal(c.answer.body_len, steps_published(&h) * 86);
         }
         sim_client_finish(&c);
-        stop(&h);
+        steps_stop(&h);
     }
     free(lines);
 }
@@ -748,7 +704,7 @@ static void test_reader_that_is_only_slow(void **state)
         memcpy(lines + i * sizeof(A), A "\n", sizeof(A));
     sim_hub_init(&h, 22);
     h.options.down = 4096;
-    start(&h);
+    steps_start(&h);
     sim_client_open(&c, h.sim, 0);
     sim_client_askf(&c, BATCH LINES "Content-Length: %zu\r\n\r\n", 3000 * sizeof(A));
     assert_int_equal(sim_send(h.sim, c.sock, lines, 3000 * sizeof(A)), 3000 * sizeof(A));
@@ -762,7 +718,7 @@ static void test_reader_that_is_only_slow(void **state)
     assert_int_equal(c.answer.body_len, 3000 * 86);
     free(lines);
     sim_client_finish(&c);
-    stop(&h);
+    steps_stop(&h);
 }
 
 /* ---- halfway ---- */
@@ -770,7 +726,7 @@ static void test_reader_that_is_only_slow(void **state)
 static void end_at(struct sim_hub *h, const char *text, size_t at, unsigned how, unsigned whole)
 {
     struct sim_client c;
-    uint64_t before = published(h);
+    uint64_t before = steps_published(h);
     sim_client_open(&c, h->sim, 0);
     c.asked = 1;
     sim_send(h->sim, c.sock, text, at);
@@ -783,18 +739,18 @@ static void end_at(struct sim_hub *h, const char *text, size_t at, unsigned how,
     else
         sim_client_reset(&c);
     if (how == 0) {
-        settle_and_read(h, &c);
+        steps_settle(h, &c);
         assert_true(c.ended || c.broken);
         if (c.answers > 0 && whole > 0 && at < strlen(text)) {
-            assert_int_equal(occurrences(c.answer.body, "\"ok\":true"), whole);
-            assert_int_equal(occurrences(c.answer.body, "incomplete_body"), 1);
+            assert_int_equal(steps_count(c.answer.body, "\"ok\":true"), whole);
+            assert_int_equal(steps_count(c.answer.body, "incomplete_body"), 1);
         }
         if (whole > 0)
             assert_true(c.answers == 1 && c.answer.complete);
     }
     assert_true(sim_settle(h->sim));
     /* Whole lines that have arrived are published, and nothing else. */
-    uint64_t got = published(h) - before;
+    uint64_t got = steps_published(h) - before;
     if (how < 2 || at % 2)
         assert_int_equal(got, whole);
     else
@@ -809,7 +765,7 @@ static void test_end_at_every_point(void **state)
     (void)state;
     struct sim_hub h;
     sim_hub_init(&h, 30);
-    start(&h);
+    steps_start(&h);
     for (size_t at = 0; at <= strlen(text); at++) {
         unsigned whole = 0;
         for (const char *line = text + strlen(OPEN); (line = strstr(line, A)); line++) {
@@ -819,7 +775,7 @@ static void test_end_at_every_point(void **state)
         for (unsigned how = 0; how < 3; how++)
             end_at(&h, text, at, how, whole);
     }
-    stop(&h);
+    steps_stop(&h);
 }
 
 /* A line that is too long is refused, is not held, and the others go on. */
@@ -831,7 +787,7 @@ static void test_long_line(void **state)
     struct sim_client c;
     sim_hub_init(&h, 31);
     h.config.max_body = 200;
-    start(&h);
+    steps_start(&h);
     for (unsigned i = 0; i < 4; i++) { /* whole in what is read, or in many pieces; also as the last line */
         size_t junk = i % 2 ? 250 : 30000, step = i % 2 ? 20 : 1000;
         char *at = text + sprintf(text, A "\n");
@@ -847,15 +803,15 @@ static void test_long_line(void **state)
             struct conn *held = slab_get(&sim_hub_loop(&h, 0)->conns, 0);
             assert_true(!held->io || held->io->in.len <= 200);
         }
-        settle_and_read(&h, &c);
+        steps_settle(&h, &c);
         assert_int_equal(c.answers, 1);
-        assert_int_equal(occurrences(c.answer.body, "\n"), i < 2 ? 3 : 2);
-        assert_int_equal(occurrences(c.answer.body, "\"code\":\"body_too_large\""), 1);
-        assert_int_equal(occurrences(c.answer.body, "\"ok\":true"), i < 2 ? 2 : 1);
+        assert_int_equal(steps_count(c.answer.body, "\n"), i < 2 ? 3 : 2);
+        assert_int_equal(steps_count(c.answer.body, "\"code\":\"body_too_large\""), 1);
+        assert_int_equal(steps_count(c.answer.body, "\"ok\":true"), i < 2 ? 2 : 1);
         sim_client_finish(&c);
         assert_true(sim_settle(h.sim));
     }
-    stop(&h);
+    steps_stop(&h);
 }
 
 /* Broken framing behind good lines: they keep their results, and the connection ends. */
@@ -864,18 +820,18 @@ static void test_broken_framing(void **state)
     (void)state;
     struct sim_hub h;
     sim_hub_init(&h, 32);
-    start(&h);
+    steps_start(&h);
     for (unsigned i = 0; i < 3; i++) { /* behind them, with them, with the beginning of another */
         struct sim_client c = open_lines(&h, i == 0 ? A_CHUNK : "");
         put(&h, &c, i == 0 ? "zz\r\n" : i == 1 ? A_CHUNK "zz\r\n" : A_CHUNK "2\r\n{}x");
-        settle_and_read(&h, &c);
+        steps_settle(&h, &c);
         assert_true(c.answer.complete && c.ended);
-        assert_int_equal(occurrences(c.answer.body, "\"ok\":true"), 1);
-        assert_int_equal(occurrences(c.answer.body, "\"code\":\"bad_chunk\""), 1);
-        assert_int_equal(occurrences(c.answer.body, "\n"), 2);
+        assert_int_equal(steps_count(c.answer.body, "\"ok\":true"), 1);
+        assert_int_equal(steps_count(c.answer.body, "\"code\":\"bad_chunk\""), 1);
+        assert_int_equal(steps_count(c.answer.body, "\n"), 2);
         sim_client_finish(&c);
     }
-    stop(&h);
+    steps_stop(&h);
 }
 
 /* When requests have taken all memory, a line that does not fit is refused; the others are whole. */
@@ -884,19 +840,19 @@ static void test_request_memory(void **state)
     (void)state;
     struct sim_hub h;
     sim_hub_init(&h, 33);
-    start(&h);
+    steps_start(&h);
     struct sim_client c = open_lines(&h, A_CHUNK);
     struct loop *l = sim_hub_loop(&h, 0);
     l->request_bytes += LOOP_REQUEST_MEMORY;
     put(&h, &c, A_CHUNK);
-    settle_and_read(&h, &c);
+    steps_settle(&h, &c);
     l->request_bytes -= LOOP_REQUEST_MEMORY;
     assert_true(c.answer.complete && c.ended);
-    assert_int_equal(occurrences(c.answer.body, "\"code\":\"request_memory\""), 1);
-    assert_int_equal(occurrences(c.answer.body, "\n"), 2);
+    assert_int_equal(steps_count(c.answer.body, "\"code\":\"request_memory\""), 1);
+    assert_int_equal(steps_count(c.answer.body, "\n"), 2);
     assert_int_equal(l->stats.refused_memory, 1);
     sim_client_finish(&c);
-    stop(&h);
+    steps_stop(&h);
 }
 
 /* ---- the end of the hub ---- */
@@ -906,29 +862,29 @@ static void test_drain(void **state)
     (void)state;
     struct sim_hub h;
     sim_hub_init(&h, 40);
-    start(&h);
+    steps_start(&h);
     struct sim_client between = open_lines(&h, A_CHUNK), within = open_lines(&h, A_CHUNK "5\r\n{\"top\r\n");
     struct sim_client silent = open_lines(&h, "");
     assert_int_equal(tidings_hub_drain(h.hub, 10000), 0);
-    settle_and_read(&h, &between);
-    settle_and_read(&h, &within);
-    settle_and_read(&h, &silent);
+    steps_settle(&h, &between);
+    steps_settle(&h, &within);
+    steps_settle(&h, &silent);
     assert_true(between.answer.complete && between.ended && silent.answer.complete && silent.ended);
-    assert_int_equal(occurrences(between.answer.body, "\n"), 1);
+    assert_int_equal(steps_count(between.answer.body, "\n"), 1);
     assert_false(within.ended);
     put(&h, &within, "23\r\nic\":\"t\",\"event\":\"n\",\"payload\":[2]}\n\r\n");
-    settle_and_read(&h, &within);
+    steps_settle(&h, &within);
     assert_true(within.answer.complete && within.ended);
-    assert_int_equal(occurrences(within.answer.body, "\"ok\":true"), 2);
+    assert_int_equal(steps_count(within.answer.body, "\"ok\":true"), 2);
     struct sim_client late =
         open_lines(&h, A_CHUNK A_CHUNK); /* what is there already is published to the end */
-    assert_int_equal(occurrences(late.answer.body, "\"ok\":true"), 2);
+    assert_int_equal(steps_count(late.answer.body, "\"ok\":true"), 2);
     assert_true(late.ended);
     sim_client_finish(&between);
     sim_client_finish(&within);
     sim_client_finish(&silent);
     sim_client_finish(&late);
-    stop(&h);
+    steps_stop(&h);
 }
 
 static void test_stop(void **state)
@@ -936,7 +892,7 @@ static void test_stop(void **state)
     (void)state;
     struct sim_hub h;
     sim_hub_init(&h, 41);
-    start(&h);
+    steps_start(&h);
     struct sim_client a = open_lines(&h, A_CHUNK), b = open_lines(&h, "5\r\n{\"top\r\n");
     tidings_hub_destroy(h.hub);
     h.hub = NULL;
@@ -973,7 +929,7 @@ static void test_keys(void **state)
     h.config.idempotency_keys = 2;
     h.config.log = count_publishes;
     h.config.user = &logged;
-    start(&h);
+    steps_start(&h);
     sim_client_open(&c, h.sim, 0);
     ask_array(&c, "[{\"clientId\":\"a\",\"event\":\"n\",\"payload\":1,\"idempotencyKey\":\"k\"},"
                   "{\"clientId\":\"a\",\"event\":\"n\",\"payload\": 1,\"idempotencyKey\":\"k\"},"
@@ -981,13 +937,13 @@ static void test_keys(void **state)
                   "{\"clientId\":\"a\",\"event\":\"n\",\"payload\":2,\"idempotencyKey\":\"l\"},"
                   "{\"clientId\":\"a\",\"event\":\"n\",\"payload\":2,\"idempotencyKey\":\"m\"},"
                   "{\"clientId\":\"a\",\"event\":\"n\",\"payload\":2,\"idempotencyKey\":\"\\u0000\"}]");
-    settle_and_read(&h, &c);
-    assert_int_equal(published(&h), 2);
+    steps_settle(&h, &c);
+    assert_int_equal(steps_published(&h), 2);
     assert_int_equal(sim_hub_loop(&h, 0)->stats.repeated, 1);
-    assert_int_equal(occurrences(c.answer.body, "\"ok\":true"), 3);
-    assert_int_equal(occurrences(c.answer.body, "\"status\":422"), 1);
-    assert_int_equal(occurrences(c.answer.body, "\"code\":\"idempotency_full\""), 1);
-    assert_int_equal(occurrences(c.answer.body, "\"code\":\"invalid_idempotency_key\""), 1);
+    assert_int_equal(steps_count(c.answer.body, "\"ok\":true"), 3);
+    assert_int_equal(steps_count(c.answer.body, "\"status\":422"), 1);
+    assert_int_equal(steps_count(c.answer.body, "\"code\":\"idempotency_full\""), 1);
+    assert_int_equal(steps_count(c.answer.body, "\"code\":\"invalid_idempotency_key\""), 1);
     snprintf(first, strchr(c.answer.body, '}') - c.answer.body + 1u, "%s", c.answer.body + 1);
     static const char *const same[][2] = {{"Idempotency-Key: k\r\n", NULL},
                                           {"Idempotency-Key: \"k\"\r\n", NULL},
@@ -996,7 +952,7 @@ static void test_keys(void **state)
                                           {"", "k"}};
     for (unsigned i = 0; i < sizeof(same) / sizeof(same[0]); i++) {
         ask_with_key(&c, same[i][0], same[i][1]);
-        settle_and_read(&h, &c);
+        steps_settle(&h, &c);
         assert_string_equal(c.answer.body, first);
         assert_non_null(strstr(c.answer.head, "\r\nIdempotent-Replayed: true\r\n"));
     }
@@ -1017,13 +973,13 @@ static void test_keys(void **state)
     for (unsigned i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         char code[40];
         ask_with_key(&c, bad[i][0], bad[i][1]);
-        settle_and_read(&h, &c);
+        steps_settle(&h, &c);
         assert_true(sim_json_text(c.answer.body, "code", code, sizeof(code)));
         assert_string_equal(code, bad[i][2]);
     }
-    assert_int_equal(published(&h), 2);
+    assert_int_equal(steps_published(&h), 2);
     sim_client_finish(&c);
-    stop(&h);
+    steps_stop(&h);
 }
 
 /* ---- chance ---- */
@@ -1043,7 +999,7 @@ static void random_lines(uint64_t seed)
     sim_hub_init(&h, seed);
     h.options.up = h.options.down = 512;
     h.options.faults = (struct sim_faults){.short_read = 300, .short_write = 300, .again = 200, .delay = 300};
-    start(&h);
+    steps_start(&h);
     for (unsigned i = 0; i < COUNT; i++) {
         kind[i] = sim_below(h.sim, 5);
         n += (size_t)sprintf(text + n, "%s", kinds[kind[i]]);
@@ -1075,7 +1031,7 @@ static void random_lines(uint64_t seed)
     }
     assert_int_equal(*at, 0);
     sim_client_finish(&c);
-    stop(&h);
+    steps_stop(&h);
 }
 
 static void test_random(void **state)

@@ -3,7 +3,7 @@
  * sim_history - GET /api/sse/history in a world where time stands still, and how readers that do not read are
  * counted.
  */
-#include "sim_hub.h"
+#include "steps.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -14,18 +14,6 @@
 #include <cmocka.h>
 
 #define EPOCH 11
-
-static void start(struct sim_hub *h)
-{
-    assert_int_equal(sim_hub_start(h), 0);
-}
-
-static void stop(struct sim_hub *h)
-{
-    assert_true(sim_settle(h->sim));
-    assert_null(sim_hub_leftover(h->sim, h->hub));
-    sim_hub_finish(h);
-}
 
 /* to: a client's id; "#news": a topic; NULL: everybody. */
 static void publish(struct sim_hub *h, const char *to, const char *json, size_t len, uint32_t ttl, char *id)
@@ -115,7 +103,7 @@ static void test_bytes_and_targets(void **state)
     char id[3][TIDINGS_ID_MAX + 1], want[1024];
     struct sim_hub h;
     sim_hub_init(&h, 1);
-    start(&h);
+    steps_start(&h);
     unsigned long long ts = sim_wall(h.sim);
     say(&h, "her", "1.10", id[0]);
     say(&h, NULL, "{\"z\":1,\"a\":\"\\u00fc\\/\"}", id[1]);
@@ -136,7 +124,7 @@ static void test_bytes_and_targets(void **state)
     expect(&h, 200, form("clientId=her&after=%s", id[1]), form("{\"events\":[{\"id\":\"%s\"", id[2]));
     expect(&h, 200, "topic=her", "\"topic\":\"her\"}],\"complete\":true");
     expect(&h, 200, "broadcast=true&limit=1", form("{\"events\":[{\"id\":\"%s\"", id[1]));
-    stop(&h);
+    steps_stop(&h);
 }
 
 static void test_wrong_questions(void **state)
@@ -158,11 +146,11 @@ static void test_wrong_questions(void **state)
                 {"topic=a&limit=", "invalid_parameter"}};
     struct sim_hub h;
     sim_hub_init(&h, 2);
-    start(&h);
+    steps_start(&h);
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
         expect(&h, 400, rows[i].query, form("\"code\":\"%s\"", rows[i].code));
     expect(&h, 200, "broadcast=false&topic=a", "{\"events\":[],\"complete\":true,\"next\":null}");
-    stop(&h);
+    steps_stop(&h);
 }
 
 /* ttl 0, too old although nobody has swept it yet, and what is not known: shown, or missing? */
@@ -173,7 +161,7 @@ static void test_completeness(void **state)
     struct sim_hub h;
     struct sim_client c;
     sim_hub_init(&h, 3);
-    start(&h);
+    steps_start(&h);
     sim_client_open(&c, h.sim, 0);
     assert_true(sim_client_subscribe(&c, "ada", "", NULL));
     assert_true(sim_settle(h.sim));
@@ -202,7 +190,7 @@ static void test_completeness(void **state)
     last[EPOCH + 1] = 'z'; /* the future */
     expect(&h, 200, form("clientId=ada&after=%s", last), "\"complete\":false");
     expect(&h, 200, "clientId=ada&after=", "\"complete\":true");
-    stop(&h);
+    steps_stop(&h);
 }
 
 /* A channel that holds nothing is not there any more, but what it has missed is known. */
@@ -215,7 +203,7 @@ static void test_forgotten(void **state)
     struct sim_hub h;
     sim_hub_init(&h, 4);
     h.config.history_ttl = 1000;
-    start(&h);
+    steps_start(&h);
     hub_service(h.hub)->log->seed = 4; /* marks are shared by whose hashes meet: not these */
     say(&h, "somebody", "0", before);
     say(&h, "gone", "1", gone);
@@ -228,7 +216,7 @@ static void test_forgotten(void **state)
     expect(&h, 200, form("clientId=never&after=%s", before), complete);
     expect(&h, 200, form("topic=never&after=%s", before), complete);
     expect(&h, 200, "clientId=gone", complete);
-    stop(&h);
+    steps_stop(&h);
 }
 
 /* ---- large pages ---- */
@@ -253,7 +241,7 @@ static void test_large_pages(void **state)
     sim_hub_init(&h, 5);
     h.config.history_bytes = h.config.history_total_bytes = 64u << 20;
     h.config.max_body = 16u << 20;
-    start(&h);
+    steps_start(&h);
     char *json = filler(GIANT);
     json[LARGE - 1] = '"';
     for (unsigned i = 0; i < 5; i++)
@@ -266,7 +254,7 @@ static void test_large_pages(void **state)
     publish(&h, "#giant", json, GIANT, TIDINGS_TTL_DEFAULT, NULL);
     assert_in_range(length_of(&h, "topic=giant"), GIANT, GIANT + 1000);
     free(json);
-    stop(&h);
+    steps_stop(&h);
 }
 
 /* Those who ask for pages and do not take them: what waits for them has its ceiling, and goes with them. */
@@ -282,7 +270,7 @@ static void test_pages_have_a_ceiling(void **state)
     h.options.down = 4096;
     h.config.history_bytes = h.config.history_total_bytes = 64u << 20;
     h.config.max_body = 16u << 20;
-    start(&h);
+    steps_start(&h);
     char *json = filler(GIANT);
     publish(&h, "#giant", json, GIANT, TIDINGS_TTL_DEFAULT, NULL);
     free(json);
@@ -296,7 +284,7 @@ static void test_pages_have_a_ceiling(void **state)
     assert_in_range(refused, 1, HOARDERS - LOOP_REQUEST_MEMORY / (2 * GIANT));
     for (unsigned i = 0; i < HOARDERS; i++)
         sim_client_finish(&c[i]);
-    stop(&h);
+    steps_stop(&h);
 }
 
 /* ---- slow readers ---- */
@@ -341,7 +329,7 @@ static void test_slow_readers_are_counted(void **state)
     sim_hub_init(&h, 7);
     h.options.down = 2048;
     h.config.history_bytes = 16384;
-    start(&h);
+    steps_start(&h);
     for (unsigned i = 0; i < 4; i++) {
         sim_client_open(&c[i], h.sim, 0);
         assert_true(sim_client_subscribe(&c[i], ids[i], "", NULL));
@@ -372,7 +360,7 @@ static void test_slow_readers_are_counted(void **state)
     expect_row(&h, "ada", "\"pending\":0,\"resyncs\":1}");
     for (unsigned i = 0; i < 4; i++)
         sim_client_finish(&c[i]);
-    stop(&h);
+    steps_stop(&h);
 }
 
 /* The socket is full of an earlier answer when the stream begins; and a dashboard is no reader. */
@@ -383,7 +371,7 @@ static void test_slow_from_the_start(void **state)
     struct sim_hub h;
     sim_hub_init(&h, 8);
     h.options.down = 300;
-    start(&h);
+    steps_start(&h);
     sim_client_open(&c, h.sim, 0);
     for (unsigned i = 0; i < 3; i++)
         assert_true(sim_client_askf(&c, "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"));
@@ -401,7 +389,7 @@ static void test_slow_from_the_start(void **state)
     assert_int_equal(slow(&h), 0);
     sim_client_finish(&c);
     sim_client_finish(&dashboard);
-    stop(&h);
+    steps_stop(&h);
 }
 
 int main(void)

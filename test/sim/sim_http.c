@@ -3,7 +3,7 @@
  * sim_http - requests as networks and their senders bring them: cut at every byte, in a row, slowly, halfway,
  * too large, too many, and from those who do not read what they asked for.
  */
-#include "sim_hub.h"
+#include "steps.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -25,27 +25,6 @@ static const char chunked[] =
     "b\r\n\r\n";
 static const char bad[] = "GET /healthz HTTP/1.1\r\nHost: localhost\r\nA : b\r\n\r\n";
 static const char unread[] = "POST /nowhere HTTP/1.1\r\nHost: localhost\r\nContent-Length: 7\r\n\r\n1234567";
-
-static void start(struct sim_hub *h)
-{
-    assert_int_equal(sim_hub_start(h), 0);
-}
-
-static void stop(struct sim_hub *h)
-{
-    assert_true(sim_settle(h->sim));
-    assert_null(sim_hub_leftover(h->sim, h->hub));
-    sim_hub_finish(h);
-}
-
-static void settle_and_read(struct sim_hub *h, struct sim_client *c)
-{
-    assert_true(sim_settle(h->sim));
-    sim_client_read_all(c);
-    assert_true(sim_settle(h->sim));
-    sim_client_read_all(c);
-    assert_null(c->wrong);
-}
 
 /* ---- every split ---- */
 
@@ -118,7 +97,7 @@ static void test_every_split(void **state)
     unsigned count = samples(list, room, sizeof(room));
     struct sim_hub h;
     sim_hub_init(&h, 1);
-    start(&h);
+    steps_start(&h);
     for (unsigned i = 0; i < count; i++) {
         size_t n = strlen(list[i].text);
         for (size_t cut = 0; cut <= n + 1; cut++) {
@@ -131,12 +110,12 @@ static void test_every_split(void **state)
                 sim_send(h.sim, c.sock, list[i].text + at, to - at);
                 assert_true(sim_settle(h.sim));
             }
-            settle_and_read(&h, &c);
+            steps_settle(&h, &c);
             check_sample(&list[i], &c, cut);
             sim_client_finish(&c);
         }
     }
-    stop(&h);
+    steps_stop(&h);
 }
 
 /* ---- in a row ---- */
@@ -150,7 +129,7 @@ static void pipeline(uint64_t seed, bool half_close)
     sim_hub_init(&h, seed);
     h.options.down = 3000;
     h.options.faults = (struct sim_faults){.short_read = 300, .short_write = 300, .again = 300};
-    start(&h);
+    steps_start(&h);
     sim_client_open(&c, h.sim, 0);
     char *at = row;
     for (unsigned i = 0; i < 400; i++)
@@ -160,14 +139,14 @@ static void pipeline(uint64_t seed, bool half_close)
     if (half_close)
         sim_shutdown(h.sim, c.sock);
     for (unsigned i = 0; i < 1000 && c.answers < 400; i++)
-        settle_and_read(&h, &c);
+        steps_settle(&h, &c);
     assert_int_equal(c.answers, 400);
     for (unsigned i = 0; i < 400; i++)
         assert_int_equal(c.statuses[i], i % 3 ? 200 : 404);
-    settle_and_read(&h, &c);
+    steps_settle(&h, &c);
     assert_int_equal(c.ended, half_close);
     sim_client_finish(&c);
-    stop(&h);
+    steps_stop(&h);
 }
 
 static void test_pipelining(void **state)
@@ -187,7 +166,7 @@ static void test_paused_output(void **state)
     sim_hub_init(&h, 3);
     h.options.down = 4096;
     h.options.up = 16384;
-    start(&h);
+    steps_start(&h);
     sim_client_open(&c, h.sim, 0);
     for (unsigned i = 0; i < 4000; i++) {
         bool whole = sent % (sizeof(get) - 1) == 0;
@@ -201,11 +180,11 @@ static void test_paused_output(void **state)
     }
     assert_true(most < 200 * 1024);
     for (unsigned i = 0; i < 500; i++)
-        settle_and_read(&h, &c);
+        steps_settle(&h, &c);
     assert_true(sent > 20000);
     assert_int_equal(c.answers, sent / (sizeof(get) - 1));
     sim_client_finish(&c);
-    stop(&h);
+    steps_stop(&h);
 }
 
 /* ---- slowly ---- */
@@ -236,14 +215,14 @@ static void test_timeouts(void **state)
     (void)state;
     struct sim_hub h;
     sim_hub_init(&h, 4);
-    start(&h);
+    steps_start(&h);
     check_timeout(&h, "", 0, 10000, 0);
     check_timeout(&h, get, 1, 10000, 408);
     check_timeout(&h, get, sizeof(get) - 2, 10000, 408);
     check_timeout(&h, post, strlen(post) - 1, 30000, 408);
     check_timeout(&h, chunked, strlen(chunked) - 1, 30000, 408);
     check_timeout(&h, get, strlen(get), 60000, 200);
-    stop(&h);
+    steps_stop(&h);
 }
 
 /* One byte a second does not keep a head open, nor does it count anew from each byte. */
@@ -254,11 +233,11 @@ static void test_drip(void **state)
     struct sim_client c;
     unsigned i = 0;
     sim_hub_init(&h, 5);
-    start(&h);
+    steps_start(&h);
     sim_client_open(&c, h.sim, 0);
     c.asked = 2;
     sim_send(h.sim, c.sock, get, strlen(get));
-    settle_and_read(&h, &c);
+    steps_settle(&h, &c);
     assert_true(sim_pass(h.sim, 40000, 0));
     for (; i < 30 && c.answers < 2; i++) {
         sim_send(h.sim, c.sock, get + i, 1);
@@ -269,7 +248,7 @@ static void test_drip(void **state)
     assert_in_range(i, 10, 12);
     assert_int_equal(c.answer.status, 408);
     sim_client_finish(&c);
-    stop(&h);
+    steps_stop(&h);
 }
 
 static void test_continue(void **state)
@@ -281,7 +260,7 @@ static void test_continue(void **state)
     bodies[0] = strstr(post, "\r\n\r\n") + 4;
     bodies[1] = strstr(chunked, "\r\n\r\n") + 4;
     sim_hub_init(&h, 6);
-    start(&h);
+    steps_start(&h);
     for (unsigned i = 0; i < 4; i++) {
         struct sim_client c;
         sim_client_open(&c, h.sim, 0);
@@ -291,17 +270,17 @@ static void test_continue(void **state)
             "Expect: 100-continue\r\n%s\r\n\r\n",
             lengths[i % 2]);
         if (i < 2) {
-            settle_and_read(&h, &c);
+            steps_settle(&h, &c);
             assert_int_equal(c.continues, 1);
             assert_int_equal(c.answers, 0);
         }
         sim_send(h.sim, c.sock, bodies[i % 2], strlen(bodies[i % 2]));
-        settle_and_read(&h, &c);
+        steps_settle(&h, &c);
         assert_int_equal(c.continues, i < 2);
         assert_int_equal(c.statuses[0], 200);
         sim_client_finish(&c);
     }
-    stop(&h);
+    steps_stop(&h);
 }
 
 /* ---- halfway ---- */
@@ -322,7 +301,7 @@ static void end_at(struct sim_hub *h, const char *text, size_t at, unsigned how,
         sim_client_reset(&c);
     assert_true(sim_settle(h->sim));
     if (how == 0) {
-        settle_and_read(h, &c);
+        steps_settle(h, &c);
         assert_true(c.ended || c.broken);
         if (at == strlen(text))
             assert_int_equal(c.answers, requests);
@@ -339,12 +318,12 @@ static void test_end_at_every_point(void **state)
     static char room[8192];
     unsigned count = samples(list, room, sizeof(room));
     sim_hub_init(&h, 7);
-    start(&h);
+    steps_start(&h);
     for (unsigned i = 0; i < count; i++)
         for (size_t at = 0; at <= strlen(list[i].text); at++)
             for (unsigned how = 0; how < 3; how++)
                 end_at(&h, list[i].text, at, how, list[i].requests);
-    stop(&h);
+    steps_stop(&h);
 }
 
 /* An answer that comes before its request is read must reach whoever is still sending. */
@@ -355,20 +334,20 @@ static void test_answer_while_sending(void **state)
     struct sim_client c;
     static char junk[4096];
     sim_hub_init(&h, 8);
-    start(&h);
+    steps_start(&h);
     sim_client_open(&c, h.sim, 0);
     sim_client_askf(&c, "POST /nowhere HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5000000\r\n\r\n");
     for (unsigned i = 0; i < 20; i++) {
         sim_send(h.sim, c.sock, junk, sizeof(junk));
         assert_true(sim_settle(h.sim));
     }
-    settle_and_read(&h, &c);
+    steps_settle(&h, &c);
     assert_int_equal(c.statuses[0], 413);
     assert_true(c.answer.complete && c.ended);
     assert_true(sim_pass(h.sim, 3200, 0));
     assert_int_equal(sim_open_sockets(h.sim), 0);
     sim_client_finish(&c);
-    stop(&h);
+    steps_stop(&h);
 }
 
 /* Who ends his side as soon as he has his answer is let go at once, also if the answer was a large one. */
@@ -379,11 +358,11 @@ static void test_end_after_answer(void **state)
     struct sim_hub h;
     struct sim_client c;
     sim_hub_init(&h, 14);
-    start(&h);
+    steps_start(&h);
     for (unsigned i = 0; i < 2; i++) {
         sim_client_open(&c, h.sim, 0);
         sim_client_askf(&c, "GET %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", asked[i]);
-        settle_and_read(&h, &c);
+        steps_settle(&h, &c);
         assert_true(c.answer.complete && c.ended);
         assert_int_equal(sim_open_sockets(h.sim), 1);
         sim_shutdown(h.sim, c.sock);
@@ -391,7 +370,7 @@ static void test_end_after_answer(void **state)
         assert_int_equal(sim_open_sockets(h.sim), 0);
         sim_client_finish(&c);
     }
-    stop(&h);
+    steps_stop(&h);
 }
 
 /* ---- too large ---- */
@@ -402,7 +381,7 @@ static int status_of(struct sim_hub *h, const char *text, size_t n)
     sim_client_open(&c, h->sim, 0);
     c.asked = 1;
     sim_send(h->sim, c.sock, text, n);
-    settle_and_read(h, &c);
+    steps_settle(h, &c);
     int status = c.statuses[0];
     sim_client_finish(&c);
     assert_true(sim_settle(h->sim));
@@ -418,7 +397,7 @@ static void test_limits(void **state)
     h.config.max_request_line = 200;
     h.config.max_headers = 3000;
     h.config.max_body = 100;
-    start(&h);
+    steps_start(&h);
     int n = sprintf(text, "GET /%0300d HTTP/1.1\r\nHost: localhost\r\n\r\n", 7);
     assert_int_equal(status_of(&h, text, (size_t)n), 414);
     assert_int_equal(status_of(&h, text, 250), 414); /* without waiting for its end */
@@ -437,7 +416,7 @@ static void test_limits(void **state)
     assert_int_equal(status_of(&h, text, (size_t)n), 413);
     n = sprintf(text, "%sTransfer-Encoding: chunked\r\n\r\n64\r\n%0100d\r\n0\r\n\r\n", api, 0);
     assert_int_equal(status_of(&h, text, (size_t)n), 400);
-    stop(&h);
+    steps_stop(&h);
 }
 
 #define HOARDERS   24
@@ -467,7 +446,7 @@ static void test_request_memory(void **state)
     unsigned refused = 0;
     sim_hub_init(&h, 10);
     h.config.max_body = HOARD_BODY;
-    start(&h);
+    steps_start(&h);
     memset(junk, ' ', sizeof(junk));
     for (unsigned i = 0; i < HOARDERS; i++) {
         sim_client_open(&c[i], h.sim, 0);
@@ -485,7 +464,7 @@ static void test_request_memory(void **state)
     assert_int_equal(status_of(&h, get, strlen(get)), 200);
     for (unsigned i = 0; i < HOARDERS; i++)
         sim_client_finish(&c[i]);
-    stop(&h);
+    steps_stop(&h);
 }
 
 /* ---- too many ---- */
@@ -500,7 +479,7 @@ static void test_descriptors_run_out(void **state)
     unsigned served = 0, streams = 0, refused = 0;
     sim_hub_init(&h, 11);
     h.options.descriptors = 2 + CROWD / 2; /* one listener, one spare */
-    start(&h);
+    steps_start(&h);
     for (unsigned i = 0; i < CROWD; i++) {
         sim_client_open(&c[i], h.sim, 0);
         if (i % 2)
@@ -525,7 +504,7 @@ static void test_descriptors_run_out(void **state)
     assert_true(sim_settle(h.sim));
     assert_int_equal(status_of(&h, get, strlen(get)), 200);
     assert_int_equal(sim_descriptors(h.sim), 2);
-    stop(&h);
+    steps_stop(&h);
 }
 
 /* The number that tells a connection from its predecessor in the same place comes round. */
@@ -534,11 +513,11 @@ static void test_generations_come_round(void **state)
     (void)state;
     struct sim_hub h;
     sim_hub_init(&h, 12);
-    start(&h);
+    steps_start(&h);
     sim_hub_loop(&h, 0)->next_gen = UINT32_MAX - 3;
     for (unsigned i = 0; i < 8; i++)
         assert_int_equal(status_of(&h, get, strlen(get)), 200);
-    stop(&h);
+    steps_stop(&h);
 }
 
 int main(void)

@@ -4,7 +4,7 @@
  * draining one after the other, states that end by themselves when the peer is silent, and readers that never
  * read, who may cost the hub next to nothing.
  */
-#include "sim_hub.h"
+#include "steps.h"
 
 #include <malloc.h>
 #include <setjmp.h>
@@ -17,18 +17,6 @@
 
 #define CROWD 2000
 #define STEP  100
-
-static void start(struct sim_hub *h)
-{
-    assert_int_equal(sim_hub_start(h), 0);
-}
-
-static void stop(struct sim_hub *h)
-{
-    assert_true(sim_settle(h->sim));
-    assert_null(sim_hub_leftover(h->sim, h->hub));
-    sim_hub_finish(h);
-}
 
 static uint64_t counter(const struct sim_hub *h, size_t offset)
 {
@@ -84,7 +72,7 @@ static void test_heartbeats_spread(void **state)
     struct sim_hub h;
     sim_hub_init(&h, 1);
     h.config.loops = 2;
-    start(&h);
+    steps_start(&h);
     join_crowd(&h, socks, CROWD);
     measure_beats(&h, beats, 120);
     for (unsigned i = 0; i < 7; i++)
@@ -96,7 +84,7 @@ static void test_heartbeats_spread(void **state)
     }
     assert_in_range(sum, CROWD * 120 / 15 - CROWD, CROWD * 120 / 13 + CROWD);
     leave_crowd(&h, socks, CROWD);
-    stop(&h);
+    steps_stop(&h);
 }
 
 static void test_age(void **state)
@@ -107,7 +95,7 @@ static void test_age(void **state)
     uint64_t most = 0;
     sim_hub_init(&h, 2);
     h.config.max_connection_age = 100000;
-    start(&h);
+    steps_start(&h);
     join_crowd(&h, socks, CROWD);
     assert_true(sim_pass(h.sim, 79900, STEP));
     assert_int_equal(tidings_total_connections(h.hub), CROWD);
@@ -123,7 +111,7 @@ static void test_age(void **state)
     assert_true(sim_pass(h.sim, 5000, STEP)); /* nobody has closed his side: the hub does not wait for ever */
     assert_int_equal(sim_open_sockets(h.sim), 0);
     leave_crowd(&h, socks, CROWD);
-    stop(&h);
+    steps_stop(&h);
 }
 
 static void test_drain(void **state)
@@ -135,7 +123,7 @@ static void test_drain(void **state)
     uint64_t most = 0;
     sim_hub_init(&h, 3);
     h.config.loops = 2;
-    start(&h);
+    steps_start(&h);
     join_crowd(&h, socks, CROWD);
     assert_int_equal(tidings_hub_drain(h.hub, 10000), 0);
     sim_client_open(&late, h.sim, 0);
@@ -160,7 +148,7 @@ static void test_drain(void **state)
     leave_crowd(&h, socks, CROWD);
     sim_client_finish(&late);
     sim_client_finish(&other);
-    stop(&h);
+    steps_stop(&h);
 }
 
 /* ---- silence ---- */
@@ -192,7 +180,7 @@ static void check_silence(unsigned i, uint32_t room, uint32_t until)
     sim_hub_init(&h, 100 + i);
     h.options.down = room;
     h.config.max_connection_age = 200000;
-    start(&h);
+    steps_start(&h);
     sim_client_open(&c, h.sim, 0);
     c.asked = 1;
     sim_send(h.sim, c.sock, silences[i].says, strlen(silences[i].says));
@@ -201,7 +189,7 @@ static void check_silence(unsigned i, uint32_t room, uint32_t until)
         fail_msg("silence %u with room %u lasts for ever", i, room);
     assert_null(sim_hub_leftover(h.sim, h.hub));
     sim_client_finish(&c);
-    stop(&h);
+    steps_stop(&h);
 }
 
 static void test_every_state_ends(void **state)
@@ -222,7 +210,7 @@ static void test_last_bytes_have_time(void **state)
         struct sim_client c;
         sim_hub_init(&h, 30 + reads);
         h.options.down = 400;
-        start(&h);
+        steps_start(&h);
         sim_client_open(&c, h.sim, 0);
         sim_client_subscribe(&c, "ada", "", NULL);
         for (unsigned i = 0; i < 3; i++) {
@@ -246,7 +234,7 @@ static void test_last_bytes_have_time(void **state)
         assert_true(sim_pass(h.sim, 3200, 0));
         assert_int_equal(sim_open_sockets(h.sim), 0);
         sim_client_finish(&c);
-        stop(&h);
+        steps_stop(&h);
     }
 }
 
@@ -263,7 +251,7 @@ static void test_long_times(void **state)
          tidings_config_check(&h.config, &field) != 0 && h.config.max_connection_age > day;)
         h.config.max_connection_age -= day;
     h.config.heartbeat = h.config.max_connection_age;
-    start(&h);
+    steps_start(&h);
     join_crowd(&h, socks, 10);
     assert_true(sim_pass(h.sim, day, 3600000));
     assert_int_equal(tidings_total_connections(h.hub), 10);
@@ -276,7 +264,7 @@ static void test_long_times(void **state)
     assert_true(sim_pass(h.sim, day, 3600000));
     assert_int_equal(tidings_total_connections(h.hub), 10);
     leave_crowd(&h, socks, 10);
-    stop(&h);
+    steps_stop(&h);
 }
 
 /* ---- readers that do not read ---- */
@@ -289,7 +277,7 @@ static void test_no_heartbeat_into_a_full_socket(void **state)
     static char json[9000];
     sim_hub_init(&h, 20);
     h.options.down = 2000;
-    start(&h);
+    steps_start(&h);
     sim_client_open(&c, h.sim, 0);
     sim_client_subscribe(&c, "ada", "", NULL);
     assert_true(sim_settle(h.sim));
@@ -307,7 +295,7 @@ static void test_no_heartbeat_into_a_full_socket(void **state)
     sim_client_read_all(&c);
     assert_null(c.wrong);
     sim_client_finish(&c);
-    stop(&h);
+    steps_stop(&h);
 }
 
 #define STUCK 200
@@ -334,7 +322,7 @@ static void test_stuck_readers_cost_nothing(void **state)
     sim_hub_init(&h, 21);
     h.options.down = 4096;
     h.config.history_bytes = 1u << 20;
-    start(&h);
+    steps_start(&h);
     for (unsigned i = 0; i < STUCK; i++) {
         socks[i] = sim_connect(h.sim, 0);
         sim_send(h.sim, socks[i], "GET /api/sse/subscribe/slow HTTP/1.0\r\n\r\n",
@@ -367,7 +355,7 @@ static void test_stuck_readers_cost_nothing(void **state)
         sim_close(h.sim, socks[i]);
     sim_close(h.sim, good[0]);
     sim_close(h.sim, good[1]);
-    stop(&h);
+    steps_stop(&h);
 }
 
 int main(void)

@@ -4,7 +4,7 @@
  * be done, in the order of posting, with the result that the test likes; everything above and below it is the
  * hub's own. (The linker puts the double in its place.)
  */
-#include "sim_hub.h"
+#include "steps.h"
 
 #include "publish.h"
 
@@ -86,28 +86,13 @@ static void complete(unsigned n)
 static void start(struct sim_hub *h)
 {
     memset(&later, 0, sizeof(later));
-    assert_int_equal(sim_hub_start(h), 0);
+    steps_start(h);
 }
 
 static void stop(struct sim_hub *h)
 {
     assert_int_equal(waiting(), 0);
-    assert_true(sim_settle(h->sim));
-    const char *left = sim_hub_leftover(h->sim, h->hub);
-    if (left)
-        fail_msg("left over: %s", left);
-    sim_hub_finish(h);
-}
-
-static void settle_and_read(struct sim_hub *h, struct sim_client *c)
-{
-    size_t got;
-    do {
-        assert_true(sim_settle(h->sim));
-        got = sim_client_read(c, SIZE_MAX);
-        if (c->wrong)
-            fail_msg("%s", c->wrong);
-    } while (got > 0);
+    steps_stop(h);
 }
 
 static void put(struct sim_hub *h, struct sim_client *c, const char *text)
@@ -120,19 +105,6 @@ static void ask(struct sim_client *c, const char *client)
     char json[100];
     sprintf(json, "{\"clientId\":\"%s\",\"event\":\"n\",\"payload\":1}", client);
     assert_true(sim_client_notify(c, json));
-}
-
-static unsigned occurrences(const char *text, const char *what)
-{
-    unsigned n = 0;
-    for (const char *at = text; (at = strstr(at, what)); at++)
-        n++;
-    return n;
-}
-
-static const char *so_far(const struct sim_client *c)
-{
-    return c->line.len > 0 ? c->line.p : "";
 }
 
 static const struct conn *conn_at(const struct sim_hub *h, uint32_t slot)
@@ -160,12 +132,12 @@ static void test_notify(void **state)
     sim_client_open(&c, h.sim, 0);
     for (unsigned i = 1; i < 4; i++) { /* on one connection, one after the other */
         ask(&c, "ada");
-        settle_and_read(&h, &c);
+        steps_settle(&h, &c);
         assert_int_equal(c.answers, i - 1);
         assert_int_equal(waiting(), 1);
         assert_int_equal(conn_at(&h, 0)->state, CONN_WAIT);
         complete(1);
-        settle_and_read(&h, &c);
+        steps_settle(&h, &c);
         assert_int_equal(c.answers, i);
         assert_int_equal(c.answer.status, 200);
         assert_true(sim_json_text(c.answer.body, "clientId", text, sizeof(text)));
@@ -175,7 +147,7 @@ static void test_notify(void **state)
     }
     later.at_once = true;
     ask(&c, "ada");
-    settle_and_read(&h, &c);
+    steps_settle(&h, &c);
     assert_int_equal(c.answers, 4);
     sim_client_finish(&c);
     stop(&h);
@@ -205,7 +177,7 @@ static void test_results(void **state)
         ask(&c, "ada");
         assert_true(sim_settle(h.sim));
         complete_as(1, rows[i].result, rows[i].why);
-        settle_and_read(&h, &c);
+        steps_settle(&h, &c);
         assert_int_equal(c.answers, i + 1);
         assert_int_equal(c.answer.status, rows[i].status);
         assert_string_equal(code_of(&c), rows[i].code);
@@ -251,7 +223,7 @@ static void test_pipelining(void **state)
         while (waiting() > 0) {
             assert_int_equal(waiting(), 1);
             complete(1);
-            settle_and_read(&h, &c);
+            steps_settle(&h, &c);
         }
         assert_int_equal(c.answers, 1 + 2 * 401);
         for (unsigned i = 0; i < 500; i++)
@@ -278,11 +250,11 @@ static void test_body_split(void **state)
         sim_send(h.sim, c.sock, text, cut);
         assert_true(sim_settle(h.sim));
         sim_send(h.sim, c.sock, text + cut, strlen(text) - cut);
-        settle_and_read(&h, &c);
+        steps_settle(&h, &c);
         assert_int_equal(c.answers, 0);
         assert_int_equal(waiting(), 1);
         complete(1);
-        settle_and_read(&h, &c);
+        steps_settle(&h, &c);
         assert_int_equal(c.answers, 2);
         assert_int_equal(c.statuses[0], 200);
         assert_int_equal(c.statuses[1], 200);
@@ -309,7 +281,7 @@ static void test_forms(void **state)
         sim_client_askf(&c, "%s" JSON "Content-Length: %zu\r\n\r\n" ITEM, heads[i], strlen(ITEM));
         assert_true(sim_settle(h.sim));
         complete(1);
-        settle_and_read(&h, &c);
+        steps_settle(&h, &c);
         assert_int_equal(c.answers, 1);
         assert_int_equal(c.ended, i < 2);
         assert_int_equal(strstr(c.answer.head, "\r\nConnection: close\r\n") != NULL, i < 2);
@@ -332,19 +304,19 @@ static void test_timeout(void **state)
     put(&h, &c, GET);
     c.asked++;
     assert_true(sim_pass(h.sim, 2800, 0));
-    settle_and_read(&h, &c);
+    steps_settle(&h, &c);
     assert_int_equal(c.answers, 0);
     assert_true(sim_pass(h.sim, 1300, 0));
-    settle_and_read(&h, &c);
+    steps_settle(&h, &c);
     assert_int_equal(c.answers, 2);
     assert_int_equal(c.statuses[0], 503);
     assert_int_equal(c.statuses[1], 200);
     complete(1); /* too late: nobody is told, and the next one is told only about his own */
     ask(&c, "bob");
-    settle_and_read(&h, &c);
+    steps_settle(&h, &c);
     assert_int_equal(c.answers, 2);
     complete(1);
-    settle_and_read(&h, &c);
+    steps_settle(&h, &c);
     assert_int_equal(c.answers, 3);
     assert_non_null(strstr(c.answer.body, "\"clientId\":\"bob\""));
     sim_client_finish(&c);
@@ -362,10 +334,10 @@ static void test_timeout_none(void **state)
     sim_client_open(&c, h.sim, 0);
     ask(&c, "ada");
     assert_true(sim_pass(h.sim, 1000000, 10000));
-    settle_and_read(&h, &c);
+    steps_settle(&h, &c);
     assert_int_equal(c.answers, 0);
     complete(1);
-    settle_and_read(&h, &c);
+    steps_settle(&h, &c);
     assert_int_equal(c.answers, 1);
     sim_client_finish(&c);
     stop(&h);
@@ -402,11 +374,11 @@ static void test_peer_gone(void **state)
         assert_int_equal(waiting(), done_first ? 1 : 2);
         if (!done_first)
             complete(1);
-        settle_and_read(&h, &b);
+        steps_settle(&h, &b);
         assert_int_equal(b.answers, 0);
         assert_int_equal(sim_open_sockets(h.sim), 1);
         complete(1);
-        settle_and_read(&h, &b);
+        steps_settle(&h, &b);
         assert_int_equal(b.answers, 1);
         assert_non_null(strstr(b.answer.body, "\"clientId\":\"bob\""));
         sim_client_finish(&a);
@@ -436,7 +408,7 @@ static void test_half_closed(void **state)
         assert_true(sim_pass(h.sim, 2000, 0));
         assert_true(sim_events(h.sim) - turns < 10);
         complete(1);
-        settle_and_read(&h, &c);
+        steps_settle(&h, &c);
         assert_int_equal(c.answers, 2);
         assert_true(c.ended);
         sim_client_finish(&c);
@@ -460,7 +432,7 @@ static void test_no_room_behind(void **state)
     assert_true(sim_settle(h.sim));
     complete(1);
     l->request_bytes -= LOOP_REQUEST_MEMORY;
-    settle_and_read(&h, &c);
+    steps_settle(&h, &c);
     assert_int_equal(c.answers, 1);
     assert_int_equal(c.answer.status, 200);
     assert_true(c.ended);
@@ -551,7 +523,7 @@ static void test_array(void **state)
         ask_array(&h, &c, items);
         put(&h, &c, GET);
         c.asked++;
-        settle_and_read(&h, &c);
+        steps_settle(&h, &c);
         assert_int_equal(waiting(), good);
         for (unsigned step = 1; waiting() > 0; step += 3) {
             assert_int_equal(c.answers, before);
@@ -562,7 +534,7 @@ static void test_array(void **state)
         while (c.answers == before)
             assert_true(sim_client_read(&c, 1) == 1);
         check_array(c.answer.body, items, items);
-        settle_and_read(&h, &c);
+        steps_settle(&h, &c);
         assert_int_equal(c.answers, before + 2);
     }
     sim_client_finish(&c);
@@ -583,17 +555,17 @@ static void test_array_timeout(void **state)
     assert_true(sim_settle(h.sim));
     complete(100);
     assert_true(sim_pass(h.sim, 1500, 0));
-    settle_and_read(&h, &c);
+    steps_settle(&h, &c);
     assert_int_equal(c.answers, 0);
     assert_true(sim_pass(h.sim, 1700, 0));
-    settle_and_read(&h, &c);
+    steps_settle(&h, &c);
     assert_int_equal(c.answers, 1);
     check_array(c.answer.body, 200, 117);
     complete(waiting());
     ask(&c, "ada");
     assert_true(sim_settle(h.sim));
     complete(1);
-    settle_and_read(&h, &c);
+    steps_settle(&h, &c);
     assert_int_equal(c.answers, 2);
     sim_client_finish(&c);
     stop(&h);
@@ -644,29 +616,30 @@ static void test_lines(void **state)
     sim_client_open(&c, h.sim, 0);
     sim_client_askf(&c, OPEN);
     put_line(&h, &c, BAD);
-    settle_and_read(&h, &c);
-    assert_int_equal(occurrences(so_far(&c), "\n"), 1); /* nothing waits before it */
+    steps_settle(&h, &c);
+    assert_int_equal(steps_count(steps_so_far(&c), "\n"), 1); /* nothing waits before it */
     put_line(&h, &c, ITEM);
     put_line(&h, &c, BAD);
     put_line(&h, &c, ITEM);
     put_line(&h, &c, "{}");
-    settle_and_read(&h, &c);
-    assert_int_equal(occurrences(so_far(&c), "\n"), 1);
+    steps_settle(&h, &c);
+    assert_int_equal(steps_count(steps_so_far(&c), "\n"), 1);
     complete(1);
-    settle_and_read(&h, &c);
-    assert_int_equal(occurrences(so_far(&c), "\n"), 3);
+    steps_settle(&h, &c);
+    assert_int_equal(steps_count(steps_so_far(&c), "\n"), 3);
     complete_as(1, POSTING_STORE, STORE_FULL);
-    settle_and_read(&h, &c);
-    assert_int_equal(occurrences(so_far(&c), "\n"), 5);
-    const char *store = strstr(so_far(&c), "store_full"), *target = strstr(so_far(&c), "(or topic");
+    steps_settle(&h, &c);
+    assert_int_equal(steps_count(steps_so_far(&c), "\n"), 5);
+    const char *store = strstr(steps_so_far(&c), "store_full"),
+               *target = strstr(steps_so_far(&c), "(or topic");
     assert_true(store && target && store < target);
     put_line(&h, &c, ITEM);
     put(&h, &c, "0\r\n\r\n" GET); /* the end of the body is not the end of the answer */
     c.asked++;
-    settle_and_read(&h, &c);
+    steps_settle(&h, &c);
     assert_int_equal(c.answers, 0);
     complete(1);
-    settle_and_read(&h, &c);
+    steps_settle(&h, &c);
     assert_int_equal(c.answers, 2);
     assert_false(c.ended);
     sim_client_finish(&c);
@@ -689,7 +662,7 @@ static void test_lines_are_held(void **state)
     sim_client_askf(&c, BATCH LINES "Content-Length: %zu\r\n\r\n", 3000 * sizeof(ITEM));
     assert_int_equal(sim_send(h.sim, c.sock, text, 3000 * sizeof(ITEM)), 3000 * sizeof(ITEM));
     for (unsigned done = 0; done < 3000;) {
-        settle_and_read(&h, &c);
+        steps_settle(&h, &c);
         unsigned most = 3000 - done < 256 ? 3000 - done : 256;
         assert_int_equal(waiting(), most);
         assert_true(conn_at(&h, 0)->io->in.len <= 64 * 1024);
@@ -701,7 +674,7 @@ static void test_lines_are_held(void **state)
         complete(n);
         done += n;
     }
-    settle_and_read(&h, &c);
+    steps_settle(&h, &c);
     assert_int_equal(c.answers, 1);
     assert_int_equal(c.answer.body_len, 3000 * 86);
     free(text);
@@ -725,21 +698,21 @@ static void test_lines_timeout(void **state)
     assert_true(sim_pass(h.sim, 1000, 0));
     put_line(&h, &c, "{\"topic\":\"t\",\"event\":\"n\",\"payload\":1}");
     assert_true(sim_pass(h.sim, 1300, 0));
-    settle_and_read(&h, &c);
-    assert_int_equal(occurrences(so_far(&c), "\n"), 2);
-    assert_int_equal(occurrences(so_far(&c), "publish_timeout"), 1);
+    steps_settle(&h, &c);
+    assert_int_equal(steps_count(steps_so_far(&c), "\n"), 2);
+    assert_int_equal(steps_count(steps_so_far(&c), "publish_timeout"), 1);
     complete(1); /* of the one that was given up */
-    settle_and_read(&h, &c);
-    assert_int_equal(occurrences(so_far(&c), "\n"), 2);
+    steps_settle(&h, &c);
+    assert_int_equal(steps_count(steps_so_far(&c), "\n"), 2);
     complete(1);
-    settle_and_read(&h, &c);
-    assert_int_equal(occurrences(so_far(&c), "\"clientId\":null"), 1);
+    steps_settle(&h, &c);
+    assert_int_equal(steps_count(steps_so_far(&c), "\"clientId\":null"), 1);
     put_line(&h, &c, ITEM);
     put(&h, &c, "0\r\n\r\n");
     assert_true(sim_pass(h.sim, 2300, 0)); /* also when the body is over */
-    settle_and_read(&h, &c);
+    steps_settle(&h, &c);
     assert_int_equal(c.answers, 1);
-    assert_int_equal(occurrences(c.answer.body, "publish_timeout"), 2);
+    assert_int_equal(steps_count(c.answer.body, "publish_timeout"), 2);
     complete(1);
     sim_client_finish(&c);
     stop(&h);
@@ -773,13 +746,13 @@ static void test_lines_gone(void **state)
         put(&h, &other, GET);
         other.asked = 1;
         complete(waiting());
-        settle_and_read(&h, &other);
+        steps_settle(&h, &other);
         assert_int_equal(other.answers, 1);
         if (how % 3 == 0) {
-            settle_and_read(&h, &c);
+            steps_settle(&h, &c);
             assert_int_equal(c.answers, 1);
-            assert_int_equal(occurrences(c.answer.body, "\"ok\":true"), 2);
-            assert_int_equal(occurrences(c.answer.body, "incomplete_body"), 1);
+            assert_int_equal(steps_count(c.answer.body, "\"ok\":true"), 2);
+            assert_int_equal(steps_count(c.answer.body, "incomplete_body"), 1);
             assert_true(c.ended);
         }
         sim_client_finish(&c);
@@ -801,12 +774,12 @@ static void test_lines_drain(void **state)
     put_line(&h, &c, ITEM);
     assert_true(sim_settle(h.sim));
     assert_int_equal(tidings_hub_drain(h.hub, 1000), 0);
-    settle_and_read(&h, &c);
+    steps_settle(&h, &c);
     assert_false(c.ended);
     complete(1);
-    settle_and_read(&h, &c);
+    steps_settle(&h, &c);
     assert_true(c.ended && c.answer.complete);
-    assert_int_equal(occurrences(c.answer.body, "\"ok\":true"), 1);
+    assert_int_equal(steps_count(c.answer.body, "\"ok\":true"), 1);
     sim_client_finish(&c);
     stop(&h);
 }
@@ -850,7 +823,7 @@ static void read_more(struct publisher *p, size_t n)
     for (; n > 0 && sim_client_read(&p->c, 1) == 1; n--) {
         assert_null(p->c.wrong);
         sprintf(wanted, "\"clientId\":\"%u\"", p->answered);
-        const char *text = p->lines ? so_far(&p->c) + p->checked : p->c.answer.body;
+        const char *text = p->lines ? steps_so_far(&p->c) + p->checked : p->c.answer.body;
         if (p->lines ? strchr(text, '\n') != NULL : p->c.answers > p->answered) {
             if (!strstr(text, wanted))
                 fail_msg("no %s in %s", wanted, text);

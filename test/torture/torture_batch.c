@@ -7,7 +7,7 @@
  * Environment: N=n, TIMES=n and LATER=1 replay one.
  */
 #include "fault.h"
-#include "sim_hub.h"
+#include "steps.h"
 
 #include "publish.h"
 
@@ -79,11 +79,6 @@ static void settle(struct sim_hub *h, struct sim_client *c)
         fail(c->wrong, c->answer.head);
 }
 
-static uint64_t published(const struct sim_hub *h)
-{
-    return hub_service(h->hub)->log->seq;
-}
-
 /* Each acknowledged result has the id that is next or later; returns how many there are. */
 static unsigned check_results(const char *body, unsigned most)
 {
@@ -106,7 +101,7 @@ static unsigned check_results(const char *body, unsigned most)
 static void send_batch(struct sim_hub *h, const char *type, const char *text, size_t n, unsigned items)
 {
     struct sim_client c;
-    uint64_t before = published(h);
+    uint64_t before = steps_published(h);
     sim_client_open(&c, h->sim, 0);
     sim_client_askf(&c,
                     "POST /api/sse/notify%s HTTP/1.1\r\nHost: localhost\r\nContent-Type: %s\r\n"
@@ -120,11 +115,11 @@ static void send_batch(struct sim_hub *h, const char *type, const char *text, si
     }
     bool whole = c.answers == 1 && c.answer.complete && c.answer.status == 200;
     unsigned ok = whole ? check_results(c.answer.body, items) : 0;
-    if (published(h) - before < ok || published(h) - before > items)
+    if (steps_published(h) - before < ok || steps_published(h) - before > items)
         fail("acknowledged and not published, or published twice", c.answer.body);
     if (!fault_hit() && ok != items - items / 10)
         fail("not everything was published", c.answer.body);
-    if (!fault_hit() && published(h) - before != ok)
+    if (!fault_hit() && steps_published(h) - before != ok)
         fail("what was refused was published", c.answer.body);
     sim_client_finish(&c);
     if (!sim_settle(h->sim))
