@@ -143,7 +143,8 @@ void admin_tick(struct service *s, struct loop *l)
 static void begin(struct request *r, struct buf *out, const struct found *found)
 {
     struct buf json;
-    http_begin_stream(r, out);
+    if (!http_begin_stream(r))
+        out->failed = true;
     deliver_begin(r->loop, r->x->conn, r->loop->config.max_connection_age);
     event_put_hello(out, conn_is_chunked(r->x->conn), deliver_retry(r->loop));
     subscribe_put_connected(r, out, (struct span){0}, (struct span){0}, found);

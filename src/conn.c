@@ -102,6 +102,7 @@ static void drop_buffers(struct loop *l, struct conn *c)
 {
     if (!c->io)
         return;
+    event_unref(c->io->partial);
     conn_drop_in(l, c);
     conn_release(l, c);
     buf_finish(&c->io->out);
@@ -181,12 +182,15 @@ void conn_close(struct loop *l, struct conn *c, enum close_cause cause, bool res
     if (is_stream)
         leave(l, c, cause);
     conn_end_streaming(l, c);
-    l->io->ops->close(l->io, c->fd, reset);
+    if (conn_is_carried(c))
+        c->more->carrier->close(l, c, reset);
+    else
+        l->io->ops->close(l->io, c->fd, reset);
     c->fd = -1;
-    event_unref(c->partial);
-    c->partial = NULL;
     drop_waiter(l, c);
     drop_buffers(l, c);
+    free(c->more);
+    c->more = NULL;
     agents_unref(&l->agents, c->agent);
     c->agent = NULL;
     conn_list(l, c);
@@ -213,9 +217,31 @@ struct conn_io *conn_buffers(struct loop *l, struct conn *c)
 
 void conn_trim(struct loop *l, struct conn *c)
 {
-    struct conn_io *io = c->io;
-    if (io && io->in.len == 0 && io->out.len == 0 && io->page.len == 0 && !io->waiter)
+    if (c->io && c->io->in.len == 0 && !conn_owes(c) && !c->io->waiter)
         drop_buffers(l, c);
+}
+
+struct conn_more *conn_more(struct conn *c)
+{
+    if (!c->more)
+        c->more = calloc(1, sizeof(*c->more));
+    return c->more;
+}
+
+/* ---- its socket, or what stands for it ---- */
+
+ssize_t conn_send(struct loop *l, struct conn *c, const struct iovec *iov, int count)
+{
+    return conn_is_carried(c) ? c->more->carrier->send(l, c, iov, count)
+                              : l->io->ops->send(l->io, c->fd, iov, count);
+}
+
+void conn_shutdown(struct loop *l, struct conn *c)
+{
+    if (conn_is_carried(c))
+        c->more->carrier->shutdown(l, c);
+    else
+        l->io->ops->shutdown(l->io, c->fd);
 }
 
 /* ---- answers ---- */
@@ -307,7 +333,10 @@ void conn_watch(struct loop *l, struct conn *c, uint32_t interest)
     if (c->interest == interest)
         return;
     c->interest = (uint8_t)interest;
-    l->io->ops->watch(l->io, c->fd, (uint64_t)c->sub.gen << 32 | c->sub.slot, interest, false);
+    if (conn_is_carried(c))
+        c->more->carrier->watch(l, c, interest);
+    else
+        l->io->ops->watch(l->io, c->fd, (uint64_t)c->sub.gen << 32 | c->sub.slot, interest, false);
 }
 
 void conn_set_deadline(struct loop *l, struct conn *c, uint32_t ms)

@@ -78,6 +78,8 @@ struct waiter {
 
 /* What a connection only has while it needs it. */
 struct conn_io {
+    struct event *partial; /* the event of which only partial_off bytes are sent; a reference */
+    uint32_t partial_off;
     struct buf in;    /* request bytes that are not complete yet: head, then decoded body */
     struct buf out;   /* answers and what the hub says on its own */
     struct span page; /* sent after out; static memory of the embedder */
@@ -92,12 +94,32 @@ struct conn_io {
     bool last;             /* nothing is read behind the request that is being answered */
 };
 
+/* What carries the bytes of a connection that has no socket of its own: it is one stream of an HTTP/2
+ * session. All run on the loop's thread. */
+struct carrier {
+    /* As io's send: bytes taken, -EAGAIN: the window or the session's socket is full; then the connection is
+     * listed when there is room again. */
+    ssize_t (*send)(struct loop *l, struct conn *c, const struct iovec *iov, int count);
+    /* The head of the answer: field lines, each with its CRLF. False: memory is short. */
+    bool (*respond)(struct loop *l, struct conn *c, int status, struct span fields);
+    /* Without IO_READ in it the peer is to send no more for now. */
+    void (*watch)(struct loop *l, struct conn *c, uint32_t interest);
+    /* Ends our side; all of it is sent. */
+    void (*shutdown)(struct loop *l, struct conn *c);
+    void (*close)(struct loop *l, struct conn *c, bool reset);
+};
+
+/* What only some connections have. */
+struct conn_more {
+    const struct carrier *carrier; /* NULL: it has a socket */
+    struct h2_stream *stream;      /* the carrier's */
+};
+
 struct conn {
     /* hot: all that a walk of deadlines or of a broadcast looks at */
-    struct conn_io *io;    /* NULL when there is nothing to hold */
-    struct event *partial; /* the event of which only partial_off bytes are sent; a reference */
-    uint32_t partial_off;
-    int fd;
+    struct conn_io *io;     /* NULL when there is nothing to hold */
+    struct conn_more *more; /* NULL when there is nothing in it */
+    int fd;                 /* -1: a carrier has its bytes */
     uint8_t state;
     uint8_t interest;            /* as the io watches it */
     uint8_t flags;               /* enum conn_flag */
@@ -108,7 +130,7 @@ struct conn {
     uint32_t deadline; /* of the present state; see CONN_DEADLINE */
     uint16_t port;
     uint8_t family;
-    bool raw; /* HTTP/1.0: no chunk frames; constant while joined */
+    bool raw; /* the present exchange has no chunk frames (HTTP/1.0, HTTP/2); constant while joined */
     struct sub sub;
     struct agent *agent; /* shared text, a reference, or NULL */
     uint8_t address[16];
@@ -161,6 +183,16 @@ void conn_set_state(struct conn *c, enum conn_state state);
 /* Its buffers, made if necessary; NULL when memory is short. */
 struct conn_io *conn_buffers(struct loop *l, struct conn *c);
 
+/* What it has beyond the ordinary, zeroed if it is new; NULL when memory is short. Lives as long as the
+ * connection is open. */
+struct conn_more *conn_more(struct conn *c);
+
+/* Bytes that the socket, or the carrier, takes: as io's send. */
+ssize_t conn_send(struct loop *l, struct conn *c, const struct iovec *iov, int count);
+
+/* Ends our side: the peer may still send. */
+void conn_shutdown(struct loop *l, struct conn *c);
+
 /* Gives back buffers that hold nothing. */
 void conn_trim(struct loop *l, struct conn *c);
 
@@ -197,6 +229,17 @@ void conn_set_deadline(struct loop *l, struct conn *c, uint32_t ms);
 static inline bool conn_due(const struct loop *l, const struct conn *c)
 {
     return c->flags & CONN_DEADLINE && (int32_t)((uint32_t)l->now - c->deadline) >= 0;
+}
+
+static inline bool conn_is_carried(const struct conn *c)
+{
+    return c->more && c->more->carrier;
+}
+
+/* Are there bytes that must be sent before any others? */
+static inline bool conn_owes(const struct conn *c)
+{
+    return c->io && (c->io->partial || c->io->out.len + c->io->page.len > 0);
 }
 
 static inline bool conn_is_chunked(const struct conn *c)

@@ -44,7 +44,7 @@ static void block(struct loop *l, struct conn *c)
 /* Bytes taken; less than total: the socket is full, and watched. -1: the connection was closed. */
 static ssize_t send_some(struct loop *l, struct conn *c, const struct iovec *iov, int count, size_t total)
 {
-    ssize_t sent = l->io->ops->send(l->io, c->fd, iov, count);
+    ssize_t sent = conn_send(l, c, iov, count);
     stats_add(&l->stats.sends, 1);
     if (sent == -EAGAIN) {
         block(l, c);
@@ -75,20 +75,22 @@ static struct span wire(const struct conn *c, const struct event *e)
 
 static enum deliver_result flush_partial(struct loop *l, struct conn *c)
 {
-    if (!c->partial)
+    struct conn_io *io = c->io;
+    if (!io || !io->partial)
         return DELIVER_DONE;
-    struct span bytes = wire(c, c->partial);
-    size_t left = bytes.len - c->partial_off;
-    struct iovec iov = {(char *)(uintptr_t)bytes.p + c->partial_off, left};
+    struct span bytes = wire(c, io->partial);
+    size_t left = bytes.len - io->partial_off;
+    struct iovec iov = {(char *)(uintptr_t)bytes.p + io->partial_off, left};
     ssize_t sent = send_some(l, c, &iov, 1, left);
     if (sent < 0)
         return DELIVER_GONE;
-    c->partial_off += (uint32_t)sent;
+    io->partial_off += (uint32_t)sent;
     if ((size_t)sent < left)
         return DELIVER_WAIT;
     count_delivered(l, c, 1);
-    event_unref(c->partial);
-    c->partial = NULL;
+    event_unref(io->partial);
+    io->partial = NULL;
+    conn_trim(l, c);
     return DELIVER_DONE;
 }
 
@@ -168,23 +170,35 @@ static uint64_t get_cursor(const struct conn *c)
     return atomic_load_explicit(&c->sub.cursor, memory_order_relaxed);
 }
 
+/* The socket took a part of this event: the rest comes before everything else. False: the connection was
+ * closed, because half an event cannot be taken back. */
+static bool keep_partial(struct loop *l, struct conn *c, struct event *e, size_t sent)
+{
+    struct conn_io *io = conn_buffers(l, c);
+    if (!io) {
+        conn_close(l, c, CLOSE_ERROR, true);
+        return false;
+    }
+    io->partial = e;
+    io->partial_off = (uint32_t)sent;
+    event_ref(e);
+    return true;
+}
+
 /* The socket took only `sent` bytes: the cursor stays behind the last event of which it took something. */
-static void stop_at(struct loop *l, struct conn *c, const struct pull *pull, size_t sent)
+static enum deliver_result stop_at(struct loop *l, struct conn *c, const struct pull *pull, size_t sent)
 {
     for (unsigned i = 0; i < pull->count; i++) {
         size_t size = wire(c, pull->events[i]).len;
         if (sent == 0)
-            return;
+            break;
         set_cursor(c, pull->events[i]->seq);
-        if (sent < size) {
-            c->partial = pull->events[i];
-            c->partial_off = (uint32_t)sent;
-            event_ref(c->partial);
-            return;
-        }
+        if (sent < size)
+            return keep_partial(l, c, pull->events[i], sent) ? DELIVER_WAIT : DELIVER_GONE;
         sent -= size;
         count_delivered(l, c, 1);
     }
+    return DELIVER_WAIT;
 }
 
 /* Events as pieces of one write; returns the bytes. */
@@ -207,10 +221,8 @@ static enum deliver_result send_pull(struct loop *l, struct conn *c, const struc
     ssize_t sent = send_some(l, c, iov, flat ? 1 : (int)pull->count, total);
     if (sent < 0)
         return DELIVER_GONE;
-    if ((size_t)sent < total) {
-        stop_at(l, c, pull, (size_t)sent);
-        return DELIVER_WAIT;
-    }
+    if ((size_t)sent < total)
+        return stop_at(l, c, pull, (size_t)sent);
     set_cursor(c, pull->cursor);
     count_delivered(l, c, pull->count);
     return DELIVER_DONE;

@@ -10,6 +10,8 @@
  */
 #include "feed.h"
 
+#include "ask.h"
+
 #include <errno.h>
 #include <string.h>
 
@@ -32,7 +34,7 @@ void feed_begin(struct exchange *x, struct feed *f)
     const struct h1_head *head = x->head;
     struct conn_io *io = x->conn->io;
     f->loop = x->loop;
-    f->raw = head->minor == 0;
+    f->raw = x->conn->raw;
     f->expects = head->expect_continue;
     f->chunk = NO_CHUNK;
     f->mark = (uint32_t)x->loop->now;
@@ -374,13 +376,8 @@ void feed_read(struct loop *l, struct conn *c)
 /* Nothing is answered yet: the error is the whole answer. */
 static void answer_error(struct feed *f, const struct h1_error *error)
 {
-    struct loop *l = f->loop;
     struct conn *c = f->waiter.conn;
-    struct exchange x = {.loop = l, .conn = c};
-    stats_add(&l->stats.bad_requests, 1);
-    l->handler->on_bad(l->user, &x, error);
-    if (!x.answered)
-        conn_close(l, c, CLOSE_ERROR, true);
+    ask_refuse(f->loop, c, NULL, error);
     if (c->state != CONN_CLOSED) /* else it is told that the connection is gone */
         f->ops->end(f);
 }

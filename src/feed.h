@@ -43,7 +43,7 @@ struct feed {
     uint32_t oldest;       /* loop time since when the first of them waits; the same */
     uint32_t mark;         /* loop time since when it is in this phase */
     uint8_t phase;         /* what limits the time; see feed.c */
-    bool raw;              /* HTTP/1.0: the answer has no chunks */
+    bool raw;              /* HTTP/1.0, HTTP/2: the answer has no chunks */
     bool expects;          /* 100-continue */
     bool begun;            /* the head of the answer is written */
     bool complete;         /* all of the body is here */

@@ -622,15 +622,21 @@ static void put_date(struct buf *out, int64_t now)
     buf_append(out, date, sizeof(date) - 1);
 }
 
+void h1_put_date(struct buf *out, int64_t now)
+{
+    buf_puts(out, "Date: ");
+    put_date(out, now);
+    buf_puts(out, "\r\n");
+}
+
 void h1_put_status(struct buf *out, int status, int64_t now)
 {
     buf_puts(out, "HTTP/1.1 ");
     buf_put_u64(out, (uint64_t)status);
     buf_putc(out, ' ');
     buf_puts(out, h1_reason(status));
-    buf_puts(out, "\r\nDate: ");
-    put_date(out, now);
     buf_puts(out, "\r\n");
+    h1_put_date(out, now);
 }
 
 /* A line end in a value would begin a field, or a response, of its own (RFC 9110 section 5.5). */

@@ -79,6 +79,7 @@ const char *h1_reason(int status);
 /* Appends a status line and the Date field (now = seconds since 1970, not negative). The caller adds fields
  * with h1_put_field() and ends the head with buf_puts(out, "\r\n"). */
 void h1_put_status(struct buf *out, int status, int64_t now);
+void h1_put_date(struct buf *out, int64_t now);                          /* the Date field alone */
 void h1_put_field(struct buf *out, const char *name, struct span value); /* controls in value: spaces */
 
 #endif

@@ -24,6 +24,8 @@ static void count_answer(struct loop *l, int status)
 
 static void put_connection(struct buf *out, const struct request *r)
 {
+    if (conn_is_carried(r->x->conn)) /* RFC 9113 section 8.2.2: it would make the answer malformed */
+        return;
     if (!r->keep_alive)
         h1_put_field(out, "Connection", SPAN("close"));
     else if (r->raw)
@@ -42,34 +44,70 @@ static bool has_body(const struct request *r, int status)
     return status != 204 && status != 304 && !r->is_head;
 }
 
-/* Status line and fields; NULL when memory is short (the connection is closed then). */
+/* A head that is being written: field lines at the end of the connection's buffer. */
+struct head {
+    struct conn_io *io; /* NULL: memory is short */
+    size_t start;       /* of the head in io->out */
+    int status;
+};
+
+/* Begins every answer: the status, and the fields that all answers have. */
+static struct head begin_head(struct request *r, int status, struct span type)
+{
+    struct head h = {.io = conn_buffers(r->loop, r->x->conn), .status = status};
+    if (!h.io)
+        return h;
+    int64_t now = (int64_t)(clock_wall(r->service->clock) / 1000);
+    h.start = h.io->out.len;
+    if (conn_is_carried(r->x->conn))
+        h1_put_date(&h.io->out, now);
+    else
+        h1_put_status(&h.io->out, status, now);
+    if (type.len > 0)
+        h1_put_field(&h.io->out, "Content-Type", type);
+    buf_puts(&h.io->out, "X-Content-Type-Options: nosniff\r\n");
+    return h;
+}
+
+/* What HTTP/2 makes of a head is the carrier's; in HTTP/1 an empty line ends it. False: memory is short. */
+static bool end_head(struct request *r, const struct head *h)
+{
+    struct conn *c = r->x->conn;
+    if (!h->io || h->io->out.failed)
+        return false;
+    count_answer(r->loop, h->status);
+    struct buf *out = &h->io->out;
+    if (!conn_is_carried(c)) {
+        buf_puts(out, "\r\n");
+        return !out->failed;
+    }
+    bool done = c->more->carrier->respond(r->loop, c, h->status,
+                                          (struct span){out->data + h->start, out->len - h->start});
+    out->len = h->start;
+    return done;
+}
+
+/* The head of an answer whose length is known; NULL when memory is short. */
 static struct conn_io *put_head(struct request *r, int status, struct span type, size_t length,
                                 const char *extra)
 {
-    struct conn_io *io = conn_buffers(r->loop, r->x->conn);
-    if (!io)
+    struct head h = begin_head(r, status, type);
+    if (!h.io)
         return NULL;
-    h1_put_status(&io->out, status, (int64_t)(clock_wall(r->service->clock) / 1000));
-    if (type.len > 0)
-        h1_put_field(&io->out, "Content-Type", type);
     if (status != 204 && status != 304)
-        put_length(&io->out, length);
-    buf_puts(&io->out, "X-Content-Type-Options: nosniff\r\n");
+        put_length(&h.io->out, length);
     if (extra)
-        buf_puts(&io->out, extra);
-    put_connection(&io->out, r);
-    buf_puts(&io->out, "\r\n");
-    return io;
+        buf_puts(&h.io->out, extra);
+    put_connection(&h.io->out, r);
+    return end_head(r, &h) ? h.io : NULL;
 }
 
-static void answered(struct request *r, struct conn_io *io, int status)
+static void answered(struct request *r, struct conn_io *io)
 {
-    if (!io || io->out.failed) {
+    if (!io || io->out.failed)
         conn_close(r->loop, r->x->conn, CLOSE_ERROR, true);
-        return;
-    }
-    count_answer(r->loop, status);
-    worker_answered(r->x, !r->keep_alive);
+    else
+        worker_answered(r->x, !r->keep_alive);
 }
 
 void http_reply(struct request *r, int status, struct span type, struct span body, const char *extra)
@@ -77,7 +115,7 @@ void http_reply(struct request *r, int status, struct span type, struct span bod
     struct conn_io *io = put_head(r, status, type, body.len, extra);
     if (io && has_body(r, status))
         buf_append(&io->out, body.p, body.len);
-    answered(r, io, status);
+    answered(r, io);
 }
 
 void http_reply_static(struct request *r, int status, struct span type, struct span body, const char *extra)
@@ -85,7 +123,7 @@ void http_reply_static(struct request *r, int status, struct span type, struct s
     struct conn_io *io = put_head(r, status, type, body.len, extra);
     if (io && has_body(r, status))
         io->page = body;
-    answered(r, io, status);
+    answered(r, io);
 }
 
 void http_reply_json(struct request *r, int status, const struct buf *json)
@@ -181,37 +219,31 @@ void http_on_shed(void *user, struct loop *l, bool asks_stream, struct buf *out)
     count_answer(l, asks_stream ? 200 : 503);
 }
 
-bool http_begin_stream(struct request *r, struct buf *out)
+bool http_begin_stream(struct request *r)
 {
-    h1_put_status(out, 200, (int64_t)(clock_wall(r->service->clock) / 1000));
-    h1_put_field(out, "Content-Type", TYPE_SSE);
-    buf_puts(out, STREAM_FIELDS "X-Content-Type-Options: nosniff\r\n");
-    if (r->head->minor > 0) {
-        buf_puts(out, "Transfer-Encoding: chunked\r\n");
-        h1_put_field(out, "Connection", r->head->close_asked ? SPAN("close") : SPAN("keep-alive"));
+    struct head h = begin_head(r, 200, TYPE_SSE);
+    if (!h.io)
+        return false;
+    buf_puts(&h.io->out, STREAM_FIELDS);
+    if (!r->raw) {
+        buf_puts(&h.io->out, "Transfer-Encoding: chunked\r\n");
+        h1_put_field(&h.io->out, "Connection", r->head->close_asked ? SPAN("close") : SPAN("keep-alive"));
     }
-    buf_puts(out, "\r\n");
-    count_answer(r->loop, 200);
-    return !out->failed;
+    return end_head(r, &h);
 }
 
 bool http_begin_body(struct request *r, struct span type)
 {
-    struct conn_io *io = conn_buffers(r->loop, r->x->conn);
-    if (!io)
+    struct head h = begin_head(r, 200, type);
+    if (!h.io)
         return false;
-    h1_put_status(&io->out, 200, (int64_t)(clock_wall(r->service->clock) / 1000));
-    h1_put_field(&io->out, "Content-Type", type);
-    buf_puts(&io->out,
-             "Cache-Control: no-store\r\nX-Accel-Buffering: no\r\nX-Content-Type-Options: nosniff\r\n");
+    buf_puts(&h.io->out, "Cache-Control: no-store\r\nX-Accel-Buffering: no\r\n");
     if (r->raw)
         r->keep_alive = false; /* the end of the connection is the end of the body */
     else
-        buf_puts(&io->out, "Transfer-Encoding: chunked\r\n");
-    put_connection(&io->out, r);
-    buf_puts(&io->out, "\r\n");
-    count_answer(r->loop, 200);
-    return !io->out.failed;
+        buf_puts(&h.io->out, "Transfer-Encoding: chunked\r\n");
+    put_connection(&h.io->out, r);
+    return end_head(r, &h);
 }
 
 /* ---- queries ---- */
@@ -363,7 +395,7 @@ static struct request request_of(void *user, struct exchange *x)
                             .body = x->body,
                             .is_head = x->head && span_eq(x->head->method, SPAN("HEAD")),
                             .keep_alive = x->head && x->head->keep_alive,
-                            .raw = x->head && x->head->minor == 0};
+                            .raw = x->conn->raw};
 }
 
 struct request http_keep(const struct request *r)

@@ -22,7 +22,7 @@ struct request {
     struct span param; /* of the path, where the pattern has `{}`; still percent-encoded */
     bool is_head;      /* HEAD: the answer has no body */
     bool keep_alive;   /* the connection may go on after the answer */
-    bool raw;          /* HTTP/1.0: no chunks */
+    bool raw;          /* HTTP/1.0, HTTP/2: no chunks */
 };
 
 /* What a route takes for a body. */
@@ -81,8 +81,8 @@ void http_method_not_allowed(struct request *r, const char *allowed);
  * EventSource never comes back after a status other than 200 (WHATWG HTML section 9.2.2). */
 void http_overloaded(struct request *r, int status, const char *reason, const char *detail);
 
-/* Writes the head of an event stream to the connection's buffer; false when memory is short. */
-bool http_begin_stream(struct request *r, struct buf *out);
+/* Writes the head of an event stream; false when memory is short. */
+bool http_begin_stream(struct request *r);
 
 /* The last query parameter with this name, decoded: its length, -1 if there is none, -2 if it is not properly
  * encoded or longer than cap. */

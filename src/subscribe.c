@@ -271,7 +271,6 @@ bool subscribe_join(struct request *r, const struct join *join, struct found *fo
 {
     struct conn *c = r->x->conn;
     conn_set_agent(r->loop, c, r->head->known[H1_USER_AGENT]);
-    c->raw = r->head->minor == 0;
     enum join_result result = registry_join(r->service->registry, &c->sub, join, found);
     if (result != JOIN_OK)
         refuse(r, result);
@@ -298,12 +297,12 @@ static void start(struct request *r, struct wish *w)
     if (!subscribe_join(r, &w->join, &w->found))
         return;
     count_resume(r->loop, &w->found);
-    http_begin_stream(r, &io->out);
+    bool begun = http_begin_stream(r);
     deliver_begin(r->loop, c, r->loop->config.max_connection_age);
     event_put_hello(&io->out, conn_is_chunked(c), deliver_retry(r->loop));
     subscribe_put_connected(r, &io->out, w->join.client_id, w->join.name, &w->found);
     service_stream_opened(r->service, r->loop, c);
-    if (io->out.failed)
+    if (!begun || io->out.failed)
         conn_close(r->loop, c, CLOSE_ERROR, true);
 }
 

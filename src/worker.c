@@ -14,6 +14,7 @@
 #include "worker.h"
 
 #include "acceptor.h"
+#include "ask.h"
 #include "feed.h"
 
 #include <errno.h>
@@ -44,23 +45,6 @@ void worker_wait(struct exchange *x, struct waiter *w)
     conn_set_deadline(x->loop, x->conn, x->loop->config.publish_timeout);
 }
 
-/* Has the handler left something that will go on by itself? */
-static bool is_settled(const struct exchange *x)
-{
-    enum conn_state state = (enum conn_state)x->conn->state;
-    return x->answered || state == CONN_STREAM || state == CONN_WAIT || state == CONN_FEED ||
-           state == CONN_CLOSED;
-}
-
-static void refuse(struct loop *l, struct conn *c, const struct h1_head *head, const struct h1_error *error)
-{
-    struct exchange x = {.loop = l, .conn = c, .head = head};
-    stats_add(&l->stats.bad_requests, 1);
-    l->handler->on_bad(l->user, &x, error);
-    if (!x.answered)
-        conn_close(l, c, CLOSE_ERROR, true);
-}
-
 /* ---- request memory ---- */
 
 static void no_room(struct loop *l, struct conn *c)
@@ -73,7 +57,7 @@ static void no_room(struct loop *l, struct conn *c)
     else if (c->state == CONN_FEED)
         feed_break(l, c, &full);
     else
-        refuse(l, c, NULL, &full);
+        ask_refuse(l, c, NULL, &full);
 }
 
 /* Keeps bytes that are not in the connection's buffer yet. */
@@ -89,15 +73,6 @@ static bool stash(struct loop *l, struct conn *c, const char *p, size_t n)
 }
 
 /* ---- one request ---- */
-
-/* Calls the handler; the bytes of the request may be gone afterwards. */
-static void dispatch(struct exchange *x)
-{
-    struct loop *l = x->loop;
-    l->handler->on_request(l->user, x);
-    if (!is_settled(x))
-        conn_close(l, x->conn, CLOSE_ERROR, true);
-}
 
 static void enter_body(struct loop *l, struct conn *c, const struct h1_head *head, size_t head_len)
 {
@@ -128,7 +103,7 @@ static void complete_body(struct loop *l, struct conn *c, size_t body_len, size_
     }
     conn_set_state(c, CONN_HEAD);
     struct exchange x = {.loop = l, .conn = c, .head = &head, .body = {io->in.data + io->head_len, body_len}};
-    dispatch(&x);
+    ask_request(&x);
     if (c->state == CONN_CLOSED)
         return;
     buf_consume(&c->io->in, used);
@@ -143,14 +118,14 @@ static bool continue_chunked(struct loop *l, struct conn *c)
     size_t at = io->head_len + io->body_len, len = io->in.len - at, fed = len, rest = 0;
     int rc = h1_chunked_feed(&io->chunked, io->in.data + at, &len, &rest, &error);
     if (rc < 0) {
-        refuse(l, c, NULL, &error);
+        ask_refuse(l, c, NULL, &error);
         return false;
     }
     io->body_len += len;
     if (l->config.max_body && io->body_len > l->config.max_body) {
         static const struct h1_error large = {
             .status = 413, .code = "body_too_large", .detail = "the body is larger than --max-body"};
-        refuse(l, c, NULL, &large);
+        ask_refuse(l, c, NULL, &large);
         return false;
     }
     if (rest > 0)
@@ -211,18 +186,14 @@ static enum take take_request(struct loop *l, struct conn *c, const char *p, siz
     if (len == 0)
         return TAKE_MORE;
     if (len < 0) {
-        refuse(l, c, NULL, &error);
+        ask_refuse(l, c, NULL, &error);
         return TAKE_STOP;
     }
     if (c->io)
         c->io->seen = 0;
-    stats_add(&l->stats.requests, 1);
-    l->requests_since_news++;
     struct exchange x = {.loop = l, .conn = c, .head = &head};
     size_t available = n - (size_t)len;
-    if (!l->handler->on_head(l->user, &x)) {
-        if (!is_settled(&x))
-            conn_close(l, c, CLOSE_ERROR, true);
+    if (!ask_head(&x)) {
         if (c->state == CONN_FEED)
             return keep(l, c, p + len, available, used, (size_t)len) ? TAKE_BODY : TAKE_STOP;
         *used += (size_t)len + skip_body(l, c, &head, available);
@@ -236,7 +207,7 @@ static enum take take_request(struct loop *l, struct conn *c, const char *p, siz
     }
     x.body = (struct span){p + len, (size_t)head.content_length};
     *used += (size_t)len + (size_t)head.content_length;
-    dispatch(&x);
+    ask_request(&x);
     return TAKE_NEXT;
 }
 
@@ -322,8 +293,7 @@ static void take_fresh(struct loop *l, struct conn *c, const char *p, size_t n)
 static void end_of_input(struct loop *l, struct conn *c)
 {
     c->flags |= CONN_EOF;
-    bool pending = c->partial || (c->io && c->io->out.len + c->io->page.len > 0);
-    if (c->state == CONN_STREAM || c->state == CONN_LINGER || !pending) {
+    if (c->state == CONN_STREAM || c->state == CONN_LINGER || !conn_owes(c)) {
         conn_close(l, c, CLOSE_CLIENT, c->state == CONN_STREAM && c->flags & CONN_BLOCKED);
         return;
     }
@@ -400,7 +370,7 @@ static void linger(struct loop *l, struct conn *c)
     }
     /* RFC 9112 section 9.6: closing while the peer still sends would reset the connection and may destroy the
      * answer on its way. */
-    l->io->ops->shutdown(l->io, c->fd);
+    conn_shutdown(l, c);
     conn_drop_in(l, c); /* of a refused request: others need the room */
     conn_trim(l, c);
     conn_set_state(c, CONN_LINGER);
@@ -515,12 +485,12 @@ static void on_deadline(struct loop *l, struct conn *c)
     switch ((enum conn_state)c->state) {
     case CONN_HEAD:
         if (c->io && c->io->in.len > 0 && c->io->out.len + c->io->page.len == 0)
-            refuse(l, c, NULL, &slow_head);
+            ask_refuse(l, c, NULL, &slow_head);
         else
             conn_close(l, c, CLOSE_TIMEOUT, false);
         break;
     case CONN_BODY:
-        refuse(l, c, NULL, &slow_body);
+        ask_refuse(l, c, NULL, &slow_body);
         break;
     case CONN_WAIT:
         overdue(l, c);

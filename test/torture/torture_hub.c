@@ -152,17 +152,30 @@ static void check_reader(const struct world *w, const struct reader *r)
 
 /* ---- publishing ---- */
 
-static void remember(struct world *w, enum tidings_target target, const char *to, const char *id,
+static uint64_t count_here(const struct world *w, const struct sent *s)
+{
+    uint64_t here = 0;
+    for (unsigned i = 0; i < w->reader_count; i++)
+        here += is_here(&w->readers[i]) && is_for(s, &w->readers[i]);
+    return here;
+}
+
+static struct sent about(const struct world *w, enum tidings_target target, const char *to)
+{
+    struct sent s = {.target = target, .order = w->moment};
+    snprintf(s.to, sizeof(s.to), "%s", to);
+    return s;
+}
+
+/* before: readers when it was asked for. When memory was short, one of them may have been lost since. */
+static void remember(struct world *w, const struct sent *asked, const char *id, uint64_t before,
                      uint64_t connections)
 {
     struct sent *s = &w->sent[w->sent_count++];
-    uint64_t here = 0;
-    *s = (struct sent){.target = target, .connections = connections, .order = w->moment};
-    snprintf(s->to, sizeof(s->to), "%s", to);
+    *s = *asked;
+    s->connections = connections;
     snprintf(s->id, sizeof(s->id), "%s", id);
-    for (unsigned i = 0; i < w->reader_count; i++)
-        here += is_here(&w->readers[i]) && is_for(s, &w->readers[i]);
-    if (connections != here)
+    if (connections > before || connections < count_here(w, s))
         fail("an event was handed to another number of connections than there are", id);
 }
 
@@ -177,9 +190,11 @@ static void publish(struct world *w, enum tidings_target target, const char *to,
                                       .json = json,
                                       .json_len = strlen(json),
                                       .ttl = TIDINGS_TTL_DEFAULT};
+    struct sent s = about(w, target, to);
+    uint64_t before = count_here(w, &s);
     int rc = tidings_publish(w->h.hub, &m, &receipt);
     if (rc == 0)
-        remember(w, target, to, receipt.id, receipt.connections);
+        remember(w, &s, receipt.id, before, receipt.connections);
     else if (rc != TIDINGS_ENOMEM || !fault_hit())
         fail("a publish failed for another reason", tidings_strerror(rc));
     settle(w);
@@ -212,16 +227,16 @@ static void publish_over_http(struct world *w, unsigned i, enum tidings_target t
     char id[TIDINGS_ID_MAX + 1];
     uint64_t connections;
     struct sim_client *c = control(w, i);
-    unsigned moment = w->moment;
+    const struct sent s = about(w, target, to);
+    uint64_t before = count_here(w, &s);
     sim_client_notify(c, json);
     int status = answer(w, c);
     if (status == 200) {
         if (!sim_json_text(c->answer.body, "id", id, sizeof(id)) ||
             !sim_json_number(c->answer.body, "connections", &connections))
             fail("an answer to a publish", c->answer.body);
-        w->moment = moment;
-        remember(w, target, to, id, connections);
-        w->moment = moment + 1;
+        remember(w, &s, id, before, connections);
+        w->moment = s.order + 1;
     } else if ((status != 0 && status != 503) || !fault_hit()) {
         fail("a publish was answered otherwise", c->answer.body);
     }

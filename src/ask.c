@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * ask - see ask.h. A handler that leaves a request without anything has failed: its connection is closed, so
+ * that nobody waits for ever.
+ */
+#include "ask.h"
+
+/* Has the handler left something that will go on by itself? */
+static bool is_settled(const struct exchange *x)
+{
+    enum conn_state state = (enum conn_state)x->conn->state;
+    return x->answered || state == CONN_STREAM || state == CONN_WAIT || state == CONN_FEED ||
+           state == CONN_CLOSED;
+}
+
+static void settle(const struct exchange *x)
+{
+    if (!is_settled(x))
+        conn_close(x->loop, x->conn, CLOSE_ERROR, true);
+}
+
+bool ask_head(struct exchange *x)
+{
+    struct loop *l = x->loop;
+    x->conn->raw = x->head->minor == 0 || conn_is_carried(x->conn);
+    stats_add(&l->stats.requests, 1);
+    l->requests_since_news++;
+    bool wants_body = l->handler->on_head(l->user, x);
+    if (!wants_body)
+        settle(x);
+    return wants_body;
+}
+
+void ask_request(struct exchange *x)
+{
+    x->loop->handler->on_request(x->loop->user, x);
+    settle(x);
+}
+
+void ask_refuse(struct loop *l, struct conn *c, const struct h1_head *head, const struct h1_error *error)
+{
+    struct exchange x = {.loop = l, .conn = c, .head = head};
+    stats_add(&l->stats.bad_requests, 1);
+    l->handler->on_bad(l->user, &x, error);
+    if (!x.answered)
+        conn_close(l, c, CLOSE_ERROR, true);
+}

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * ask - puts a request to the floor above and sees to it that something comes of it: an answer, a stream, a
+ * wait, or the end of the connection. One place for all protocols.
+ */
+#ifndef ASK_H
+#define ASK_H
+
+#include "conn.h"
+
+/* The head is complete. True: the handler wants the whole body, and is to be asked with ask_request() then.
+ */
+bool ask_head(struct exchange *x);
+
+/* The request is complete. Its bytes, and the connection's memory for them, may be gone afterwards. */
+void ask_request(struct exchange *x);
+
+/* The request is none, or too large, or too slow: answered with the error. head may be NULL. */
+void ask_refuse(struct loop *l, struct conn *c, const struct h1_head *head, const struct h1_error *error);
+
+#endif
