@@ -144,6 +144,9 @@ struct tidings_config {
     uint32_t max_headers;      /* bytes, 256..1 MiB [64 KiB]; beyond, or above 100 fields: 431 */
     uint32_t max_body;         /* bytes, 0 = none, at most 1 GiB [1 MiB]; beyond: 413 */
     uint32_t max_topics;       /* of one subscription, 0..1024 [64] */
+    uint32_t max_streams; /* of one HTTP/2 connection at the same time, 1..65,536 [256]; for connections that
+                             begin after a reload */
+    bool http2;           /* HTTP/2 over TLS (ALPN) and with prior knowledge [true] */
 
     /* time, milliseconds (reload) */
     uint32_t head_timeout;       /* until the request head is complete [10 s]; 0 = none */

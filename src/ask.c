@@ -37,6 +37,22 @@ void ask_request(struct exchange *x)
     settle(x);
 }
 
+void ask_kept(struct loop *l, struct conn *c, size_t head_len, size_t body_len)
+{
+    const char *p = c->io->in.data;
+    struct h1_head head;
+    struct h1_error error;
+    const struct h1_limits limits = {UINT32_MAX, UINT32_MAX};
+    if (h1_parse_head(p, head_len, 0, &limits, &head, &error) <= 0) {
+        conn_close(l, c, CLOSE_ERROR, true); /* cannot be: it was parsed before */
+        return;
+    }
+    if (c->state == CONN_BODY)
+        conn_set_state(c, CONN_HEAD);
+    struct exchange x = {.loop = l, .conn = c, .head = &head, .body = {p + head_len, body_len}};
+    ask_request(&x);
+}
+
 void ask_refuse(struct loop *l, struct conn *c, const struct h1_head *head, const struct h1_error *error)
 {
     struct exchange x = {.loop = l, .conn = c, .head = head};

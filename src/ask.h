@@ -15,6 +15,10 @@ bool ask_head(struct exchange *x);
 /* The request is complete. Its bytes, and the connection's memory for them, may be gone afterwards. */
 void ask_request(struct exchange *x);
 
+/* The same for a request of which `in` holds the head, which was parsed before, and the whole body behind it.
+ */
+void ask_kept(struct loop *l, struct conn *c, size_t head_len, size_t body_len);
+
 /* The request is none, or too large, or too slow: answered with the error. head may be NULL. */
 void ask_refuse(struct loop *l, struct conn *c, const struct h1_head *head, const struct h1_error *error);
 

@@ -36,7 +36,7 @@ static void count_end(struct loop *l, enum close_cause cause)
     }
 }
 
-struct conn *conn_open(struct loop *l, int fd, const struct io_peer *peer)
+static struct conn *take(struct loop *l, int fd, const struct io_peer *peer)
 {
     uint32_t slot;
     struct conn *c = slab_take(&l->conns, &slot);
@@ -56,13 +56,39 @@ struct conn *conn_open(struct loop *l, int fd, const struct io_peer *peer)
     c->since_high = (uint8_t)(l->now >> 32);
     c->last_write = (uint32_t)l->now;
     c->interest = IO_READ | IO_HANGUP;
-    uint64_t tag = (uint64_t)c->sub.gen << 32 | slot;
-    if (l->io->ops->watch(l->io, fd, tag, c->interest, true) < 0) {
-        slab_give(&l->conns, slot);
+    return c;
+}
+
+struct conn *conn_open(struct loop *l, int fd, const struct io_peer *peer)
+{
+    struct conn *c = take(l, fd, peer);
+    if (!c)
+        return NULL;
+    if (l->io->ops->watch(l->io, fd, (uint64_t)c->sub.gen << 32 | c->sub.slot, c->interest, true) < 0) {
+        slab_give(&l->conns, c->sub.slot);
         return NULL;
     }
     conn_set_state(c, CONN_HEAD);
     stats_add(&l->stats.accepted, 1);
+    return c;
+}
+
+struct conn *conn_open_carried(struct loop *l, const struct carrier *carrier, struct h2_stream *stream,
+                               const struct conn *parent)
+{
+    struct io_peer peer = {.port = parent->port, .family = parent->family};
+    memcpy(peer.address, parent->address, sizeof(peer.address));
+    struct conn *c = take(l, -1, &peer);
+    if (!c || !conn_more(c)) {
+        if (c)
+            slab_give(&l->conns, c->sub.slot);
+        return NULL;
+    }
+    c->more->carrier = carrier;
+    c->more->stream = stream;
+    c->protocol = CONN_HTTP2;
+    c->raw = true;
+    conn_set_state(c, CONN_HEAD);
     return c;
 }
 
@@ -79,6 +105,7 @@ static bool is_edge(enum conn_state from, enum conn_state to)
     case CONN_WAIT:
     case CONN_FEED:
         return to == CONN_HEAD || to == CONN_CLOSED;
+    case CONN_SESSION:
     case CONN_STREAM:
         return to == CONN_ENDING || to == CONN_CLOSED;
     case CONN_ENDING:
@@ -182,6 +209,8 @@ void conn_close(struct loop *l, struct conn *c, enum close_cause cause, bool res
     if (is_stream)
         leave(l, c, cause);
     conn_end_streaming(l, c);
+    if (c->more && c->more->closing)
+        c->more->closing(l, c, cause);
     if (conn_is_carried(c))
         c->more->carrier->close(l, c, reset);
     else
@@ -261,7 +290,7 @@ void conn_answered(struct loop *l, struct conn *c, bool close)
         io->waiter = NULL;
         conn_set_state(c, CONN_HEAD);
     }
-    if (close || c->flags & CONN_EOF || (io && io->last)) {
+    if (close || c->flags & CONN_EOF || (io && io->last) || conn_is_carried(c)) {
         end_after_answer(l, c);
     } else {
         conn_set_deadline(l, c, l->config.idle_timeout);
@@ -330,12 +359,12 @@ void conn_list(struct loop *l, struct conn *c)
 
 void conn_watch(struct loop *l, struct conn *c, uint32_t interest)
 {
+    if (conn_is_carried(c)) /* told also if nothing changes: the peer's window depends on what was used */
+        c->more->carrier->watch(l, c, interest);
     if (c->interest == interest)
         return;
     c->interest = (uint8_t)interest;
-    if (conn_is_carried(c))
-        c->more->carrier->watch(l, c, interest);
-    else
+    if (!conn_is_carried(c))
         l->io->ops->watch(l->io, c->fd, (uint64_t)c->sub.gen << 32 | c->sub.slot, interest, false);
 }
 

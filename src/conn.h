@@ -9,10 +9,14 @@
  *       │        │││ ▲─────────│─────┘        WAIT         read; the answer comes later
  *       │        ││└─┼► WAIT ──┤              FEED         reading a body, line by line; the answer has begun
  *       │        │└──┼► FEED ──┤              STREAM       an event stream
- *   next request │   └─────────┤              ENDING       the last bytes are on their way
- *       └────────┤             │              LINGER       all sent; the peer may still be talking
- *                ▼             ▼              CLOSED       unlinked; freed when the loop sleeps
- *             STREAM ─────► ENDING ──► LINGER ──► CLOSED      (from everywhere)
+ *   next request │   └─────────┤              SESSION      HTTP/2: its streams are connections of their own
+ *       └────────┤             │              ENDING       the last bytes are on their way
+ *                ▼             │              LINGER       all sent; the peer may still be talking
+ *             STREAM, SESSION  ▼              CLOSED       unlinked; freed when the loop sleeps
+ *                └────────► ENDING ──► LINGER ──► CLOSED      (from everywhere)
+ *
+ * A stream of HTTP/2 is a connection that is carried: it has no socket, and comes to life in HEAD with its
+ * request.
  *
  * Closing has two phases: conn_close() unlinks and closes the socket now, the memory goes at the end of the
  * turn, when nothing on the stack can still point to it.
@@ -33,6 +37,7 @@ enum conn_state {
     CONN_BODY,
     CONN_WAIT,
     CONN_FEED,
+    CONN_SESSION,
     CONN_STREAM,
     CONN_ENDING,
     CONN_LINGER,
@@ -100,8 +105,9 @@ struct carrier {
     /* As io's send: bytes taken, -EAGAIN: the window or the session's socket is full; then the connection is
      * listed when there is room again. */
     ssize_t (*send)(struct loop *l, struct conn *c, const struct iovec *iov, int count);
-    /* The head of the answer: field lines, each with its CRLF. False: memory is short. */
-    bool (*respond)(struct loop *l, struct conn *c, int status, struct span fields);
+    /* The head of the answer: field lines, each with its CRLF, which may be written over. False: memory is
+     * short. */
+    bool (*respond)(struct loop *l, struct conn *c, int status, char *fields, size_t len);
     /* Without IO_READ in it the peer is to send no more for now. */
     void (*watch)(struct loop *l, struct conn *c, uint32_t interest);
     /* Ends our side; all of it is sent. */
@@ -113,6 +119,9 @@ struct carrier {
 struct conn_more {
     const struct carrier *carrier; /* NULL: it has a socket */
     struct h2_stream *stream;      /* the carrier's */
+    struct h2_session *session;    /* that runs on its socket, or NULL */
+    /* Ends the session, before the socket is closed. */
+    void (*closing)(struct loop *l, struct conn *c, enum close_cause cause);
 };
 
 struct conn {
@@ -130,11 +139,14 @@ struct conn {
     uint32_t deadline; /* of the present state; see CONN_DEADLINE */
     uint16_t port;
     uint8_t family;
-    bool raw; /* the present exchange has no chunk frames (HTTP/1.0, HTTP/2); constant while joined */
+    uint8_t protocol; /* enum conn_protocol; constant while joined */
+    bool raw;         /* the present exchange has no chunk frames (HTTP/1.0, HTTP/2); constant while joined */
     struct sub sub;
     struct agent *agent; /* shared text, a reference, or NULL */
     uint8_t address[16];
 };
+
+enum conn_protocol { CONN_UNKNOWN, CONN_HTTP1, CONN_HTTP2 }; /* UNKNOWN: nothing was asked yet */
 
 enum conn_flag {
     CONN_BLOCKED = 1,  /* the socket is full: wait until it is writable */
@@ -160,6 +172,10 @@ struct exchange {
 
 /* A new connection in HEAD, watched for reading. NULL when memory is short: the caller closes fd. */
 struct conn *conn_open(struct loop *l, int fd, const struct io_peer *peer);
+
+/* A stream of the connection `parent`, in HEAD. NULL when memory is short. */
+struct conn *conn_open_carried(struct loop *l, const struct carrier *carrier, struct h2_stream *stream,
+                               const struct conn *parent);
 
 /* Unlinks, closes the socket (reset: throws away what is not sent), tells the handler if it was a stream. */
 void conn_close(struct loop *l, struct conn *c, enum close_cause cause, bool reset);

@@ -45,7 +45,8 @@ static void block(struct loop *l, struct conn *c)
 static ssize_t send_some(struct loop *l, struct conn *c, const struct iovec *iov, int count, size_t total)
 {
     ssize_t sent = conn_send(l, c, iov, count);
-    stats_add(&l->stats.sends, 1);
+    if (!conn_is_carried(c))
+        stats_add(&l->stats.sends, 1);
     if (sent == -EAGAIN) {
         block(l, c);
         return 0;
@@ -55,7 +56,8 @@ static ssize_t send_some(struct loop *l, struct conn *c, const struct iovec *iov
         return -1;
     }
     atomic_store_explicit(&c->last_write, (uint32_t)l->now, memory_order_relaxed);
-    stats_add(&l->stats.sent_bytes, (uint64_t)sent);
+    if (!conn_is_carried(c)) /* else they are counted when the session sends them */
+        stats_add(&l->stats.sent_bytes, (uint64_t)sent);
     if ((size_t)sent < total)
         block(l, c);
     return sent;

@@ -20,7 +20,8 @@
 #define LARGE       8192 /* so many bytes count as one line more */
 #define OUT_KEPT    4096
 #define NO_CHUNK    SIZE_MAX
-#define CHUNK_FRAME "000000\r\n" /* CONN_OUT_MAX has six hexadecimal digits */
+#define UNTIL_TOLD  (UINT64_MAX / 2) /* the carrier says when the body is over */
+#define CHUNK_FRAME "000000\r\n"     /* CONN_OUT_MAX has six hexadecimal digits */
 
 enum phase { BETWEEN, LINE, HELD };
 
@@ -35,11 +36,13 @@ void feed_begin(struct exchange *x, struct feed *f)
     struct conn_io *io = x->conn->io;
     f->loop = x->loop;
     f->raw = x->conn->raw;
-    f->expects = head->expect_continue;
+    f->expects = head->expect_continue && !conn_is_carried(x->conn);
     f->chunk = NO_CHUNK;
     f->mark = (uint32_t)x->loop->now;
     io->body_len = io->seen = 0;
     io->need = head->chunked ? UINT64_MAX : head->content_length;
+    if (conn_is_carried(x->conn) && head->has_body)
+        io->need = UNTIL_TOLD;
     memset(&io->chunked, 0, sizeof(io->chunked));
     conn_wait(x->conn, CONN_FEED, &f->waiter);
 }
@@ -330,6 +333,12 @@ void feed_go_on(struct loop *l, struct conn *c)
     if (!more)
         look_for_end(f);
     settle(f, taken > 0, more && !is_full(f));
+}
+
+void feed_end(struct loop *l, struct conn *c)
+{
+    feed_of(c)->complete = true;
+    feed_go_on(l, c);
 }
 
 /* ---- reading ---- */

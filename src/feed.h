@@ -65,6 +65,9 @@ void feed_put(struct feed *f, struct span text);
 /* The socket is readable. */
 void feed_read(struct loop *l, struct conn *c);
 
+/* A carried connection: no further bytes will come into `in`. */
+void feed_end(struct loop *l, struct conn *c);
+
 /* Bytes have come into `in`, or all of the answer so far is sent, or a drain has begun. */
 void feed_go_on(struct loop *l, struct conn *c);
 

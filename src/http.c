@@ -81,8 +81,7 @@ static bool end_head(struct request *r, const struct head *h)
         buf_puts(out, "\r\n");
         return !out->failed;
     }
-    bool done = c->more->carrier->respond(r->loop, c, h->status,
-                                          (struct span){out->data + h->start, out->len - h->start});
+    bool done = c->more->carrier->respond(r->loop, c, h->status, out->data + h->start, out->len - h->start);
     out->len = h->start;
     return done;
 }

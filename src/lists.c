@@ -281,6 +281,13 @@ static uint64_t pending_of(const struct service *s, const struct sub *sub)
                        atomic_load_explicit(&sub->cursor, memory_order_relaxed));
 }
 
+static struct span protocol_of(const struct conn *c)
+{
+    if (c->protocol == CONN_HTTP2)
+        return SPAN("h2");
+    return conn_is_chunked(c) ? SPAN("http/1.1") : SPAN("http/1.0");
+}
+
 static void put_connection(struct buf *out, const struct service *s, struct sub *sub)
 {
     const struct conn *c = conn_of_sub(sub);
@@ -291,7 +298,7 @@ static void put_connection(struct buf *out, const struct service *s, struct sub 
     json_put_member(out, "connectionId", span_of(id));
     json_put_member(out, "address", span_of(address));
     json_put_member(out, "userAgent", span_of(conn_agent(c)));
-    json_put_member(out, "protocol", conn_is_chunked(c) ? SPAN("http/1.1") : SPAN("http/1.0"));
+    json_put_member(out, "protocol", protocol_of(c));
     put_topics(out, sub, false);
     put_times(out, conn_connected_at(loop_of(s, sub), c), conn_last_seen(loop_of(s, sub), c));
     json_put_member_u64(out, "pending", pending_of(s, sub));

@@ -24,6 +24,7 @@ struct conn;
 struct loop;
 struct exchange;
 struct h1_error;
+struct h2_session;
 enum close_cause;
 
 /* Word from another thread that something is finished. The memory of whoever posts it, until it is run. */
@@ -85,6 +86,7 @@ struct loop {
     uint32_t next_gen;
     uint32_t listed; /* first connection of the list that is looked at before sleeping; SLAB_NONE: empty */
     uint32_t sweep;  /* where the sweep over deadlines goes on */
+    struct h2_session *unsent; /* HTTP/2 sessions that have framed something since they were last flushed */
     unsigned requests_since_news;
     _Atomic uint64_t request_bytes; /* held for requests of all connections, and for large answers */
 

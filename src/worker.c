@@ -16,6 +16,7 @@
 #include "acceptor.h"
 #include "ask.h"
 #include "feed.h"
+#include "h2.h"
 
 #include <errno.h>
 #include <string.h>
@@ -92,18 +93,8 @@ static void enter_body(struct loop *l, struct conn *c, const struct h1_head *hea
 /* The request in `in` is complete: head, body, and `rest` bytes of what follows it. */
 static void complete_body(struct loop *l, struct conn *c, size_t body_len, size_t rest)
 {
-    struct conn_io *io = c->io;
-    struct h1_head head;
-    struct h1_error error;
-    const struct h1_limits limits = {UINT32_MAX, UINT32_MAX};
-    size_t used = io->in.len - rest;
-    if (h1_parse_head(io->in.data, io->head_len, 0, &limits, &head, &error) <= 0) {
-        conn_close(l, c, CLOSE_ERROR, true); /* cannot be: it was parsed before */
-        return;
-    }
-    conn_set_state(c, CONN_HEAD);
-    struct exchange x = {.loop = l, .conn = c, .head = &head, .body = {io->in.data + io->head_len, body_len}};
-    ask_request(&x);
+    size_t used = c->io->in.len - rest;
+    ask_kept(l, c, c->io->head_len, body_len);
     if (c->state == CONN_CLOSED)
         return;
     buf_consume(&c->io->in, used);
@@ -179,6 +170,16 @@ enum take { TAKE_NEXT, TAKE_MORE, TAKE_BODY, TAKE_STOP };
 /* One head, and its body if that is here too. *used grows by what is done with. */
 static enum take take_request(struct loop *l, struct conn *c, const char *p, size_t n, size_t *used)
 {
+    if (c->protocol == CONN_UNKNOWN && l->config.http2) {
+        enum h2_preface preface = h2_look(p, n);
+        if (preface == H2_PART)
+            return TAKE_MORE;
+        if (preface == H2_WHOLE) {
+            *used += n;
+            h2_begin(l, c, p, n);
+            return TAKE_STOP;
+        }
+    }
     struct h1_head head;
     struct h1_error error;
     const struct h1_limits limits = {l->config.max_request_line, l->config.max_headers};
@@ -191,6 +192,7 @@ static enum take take_request(struct loop *l, struct conn *c, const char *p, siz
     }
     if (c->io)
         c->io->seen = 0;
+    c->protocol = CONN_HTTP1;
     struct exchange x = {.loop = l, .conn = c, .head = &head};
     size_t available = n - (size_t)len;
     if (!ask_head(&x)) {
@@ -395,6 +397,10 @@ static void flush(struct loop *l, struct conn *c)
     if (c->state == CONN_FEED)
         feed_seal(c);
     bool sent = deliver_flush(l, c) == DELIVER_DONE;
+    if (c->state == CONN_SESSION) {
+        h2_flushed(l, c, sent);
+        return;
+    }
     if (c->state == CONN_FEED) {
         feed_go_on(l, c); /* it knows itself how much may wait */
         return;
@@ -448,6 +454,7 @@ static void keep_up(struct loop *l)
         return;
     serve_readers(l);
     visit_list(l, flush_if_stream);
+    h2_flush_all(l);
     deliver_turn_end(l);
 }
 
@@ -463,6 +470,7 @@ static void flush_or_free(struct loop *l, struct conn *c)
 static void flush_list(struct loop *l)
 {
     visit_list(l, flush_or_free);
+    h2_flush_all(l);
 }
 
 /* ---- deadlines ---- */
@@ -498,6 +506,9 @@ static void on_deadline(struct loop *l, struct conn *c)
     case CONN_FEED:
         feed_overdue(l, c);
         break;
+    case CONN_SESSION:
+        h2_overdue(l, c);
+        break;
     case CONN_STREAM:
         deliver_end(l, c, l->draining ? CLOSE_DRAIN : CLOSE_AGE);
         break;
@@ -511,10 +522,21 @@ static void on_deadline(struct loop *l, struct conn *c)
     }
 }
 
+/* A reader that takes nothing although bytes wait. With a socket of its own the kernel finds it
+ * (TCP_USER_TIMEOUT); behind a window of HTTP/2 we do. */
+static bool is_stuck(const struct loop *l, const struct conn *c)
+{
+    uint32_t patience = l->config.user_timeout;
+    return c->state == CONN_STREAM && c->flags & CONN_BLOCKED && patience > 0 && conn_is_carried(c) &&
+           (uint32_t)l->now - atomic_load_explicit(&c->last_write, memory_order_relaxed) > patience;
+}
+
 static void check(struct loop *l, struct conn *c)
 {
     if (conn_due(l, c))
         on_deadline(l, c);
+    else if (is_stuck(l, c))
+        conn_close(l, c, CLOSE_TIMEOUT, true);
     else if (c->state == CONN_STREAM)
         deliver_heartbeat(l, c);
 }
@@ -547,6 +569,8 @@ static void begin_drain(struct loop *l, uint32_t ms)
             conn_set_deadline(l, c, 1 + rng_below(&l->rng, ms - ms / 4));
         else if (c && c->state == CONN_FEED)
             conn_list(l, c); /* ends at the end of a line */
+        else if (c && c->state == CONN_SESSION)
+            h2_drain(l, c);
     }
 }
 
@@ -570,6 +594,8 @@ static void read_some(struct loop *l, struct conn *c)
         read_request(l, c);
     else if (c->state == CONN_FEED)
         feed_read(l, c);
+    else if (c->state == CONN_SESSION)
+        h2_read(l, c);
     else
         discard_input(l, c);
 }
@@ -645,13 +671,27 @@ void worker_run(struct loop *l, const atomic_bool *stop)
         worker_turn(l, -1);
 }
 
+/* After their streams, so that what those were still to be told is sent. */
+static void close_sessions(struct loop *l)
+{
+    for (uint32_t i = 0; i < slab_end(&l->conns); i++) {
+        struct conn *c = slab_get(&l->conns, i);
+        if (!c || c->state != CONN_SESSION)
+            continue;
+        h2_say_goodbye(l, c);
+        deliver_flush(l, c);
+        conn_close(l, c, CLOSE_STOP, false);
+    }
+}
+
 void worker_close_all(struct loop *l)
 {
     for (uint32_t i = 0; i < slab_end(&l->conns); i++) {
         struct conn *c = slab_get(&l->conns, i);
-        if (c)
+        if (c && c->state != CONN_SESSION)
             conn_close(l, c, CLOSE_STOP, false);
     }
+    close_sessions(l);
     flush_list(l);
     while (loop_is_posted(l))
         loop_run_posted(l); /* finds that the connections are gone */

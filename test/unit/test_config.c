@@ -33,6 +33,7 @@ static const struct range {
     R(max_headers, 65536, 256, 1048576, false, false),
     R(max_body, 1048576, 1, 1073741824, true, false),
     R(max_topics, 64, 1, 1024, true, false),
+    R(max_streams, 256, 1, 65536, false, false),
     R(head_timeout, 10000, 1, 24 * DAY, true, false),
     R(body_timeout, 30000, 1, 24 * DAY, true, false),
     R(idle_timeout, 60000, 1, 24 * DAY, true, false),

@@ -46,7 +46,7 @@ static bool is_metric_name(const char *name)
     size_t n = strlen(name);
 
     for (size_t i = 0; i < n; i++)
-        if (!islower((unsigned char)name[i]) && name[i] != '_')
+        if (!islower((unsigned char)name[i]) && name[i] != '_' && !isdigit((unsigned char)name[i]))
             return false;
     return strncmp(name, "tidings_", 8) == 0 && n > 6 && strcmp(name + n - 6, "_total") == 0;
 }

@@ -195,7 +195,7 @@ test("--help lists every setting that exists now", async () => {
   assert.equal(code, 0);
   for (const flag of [
     "listen", "config", "check-config", "max-connections", "max-connections-per-client", "max-request-line", "max-headers",
-    "max-body", "max-topics", "head-timeout", "body-timeout", "idle-timeout", "heartbeat", "retry", "max-connection-age",
+    "max-body", "max-topics", "max-streams", "head-timeout", "body-timeout", "idle-timeout", "heartbeat", "retry", "max-connection-age",
     "drain-time", "user-timeout", "log-format", "log-level", "public-host", "insecure", "loops",
   ]) {
     assert.match(stdout, new RegExp(`--${flag}\\b`), flag);

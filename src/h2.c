@@ -1,0 +1,441 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * h2 - see h2.h.
+ *
+ *     recv ──► nghttp2 ──► h2_stream: requests, bodies ──► connections that are carried
+ *     send ◄── io->out ◄── h2_pump ◄── nghttp2 ◄── h2_stream: answers, events
+ *
+ * Frames collect in the buffer of the connection and leave once a turn, however many streams had something to
+ * say. While the socket is full no stream is served: each stays where it is in the log, so a peer that does
+ * not read pins H2_OUT_MAX bytes here, whatever it has subscribed to.
+ *
+ * What a peer may not do without end: leave a head incomplete (head_timeout), keep an empty session
+ * (idle_timeout), send frames that cost us work and carry nothing (`credit`; PING, SETTINGS, PRIORITY,
+ * WINDOW_UPDATE, RST_STREAM, empty DATA), open and reset streams (nghttp2's own limit), send heads in many
+ * CONTINUATION frames (the same), or more fields than the limits allow.
+ */
+#include "h2.h"
+
+#include "deliver.h"
+#include "h2_stream.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define PREFACE NGHTTP2_CLIENT_MAGIC
+
+#define CREDIT_START  1000
+#define CREDIT_SECOND 100 /* that come back each second, up to CREDIT_START */
+#define RESET_BURST   500
+#define RESET_SECOND  50
+#define CONTINUATIONS 32
+#define SETTINGS_MAX  32
+#define ACKS_MAX      256
+#define WINDOW        (1 << 20) /* of the whole session; each stream's is 65,535 */
+
+enum h2_preface h2_look(const char *p, size_t n)
+{
+    size_t have = n < sizeof(PREFACE) - 1 ? n : sizeof(PREFACE) - 1;
+    if (memcmp(p, PREFACE, have) != 0)
+        return H2_NONE;
+    return have == sizeof(PREFACE) - 1 ? H2_WHOLE : H2_PART;
+}
+
+/* ---- what nghttp2 tells us; all run while bytes are taken in, or framed ---- */
+
+static struct h2_stream *stream_of(nghttp2_session *ng, int32_t id)
+{
+    return id > 0 ? nghttp2_session_get_stream_user_data(ng, id) : NULL;
+}
+
+static void refill(struct h2_session *s)
+{
+    uint32_t now = (uint32_t)s->loop->now, age = now - s->credit_at;
+    uint64_t gained = (uint64_t)age * CREDIT_SECOND / 1000;
+    if (gained == 0)
+        return;
+    s->credit_at = now;
+    if (s->credit < CREDIT_START)
+        s->credit = gained > CREDIT_START - s->credit ? CREDIT_START : s->credit + (uint32_t)gained;
+}
+
+static bool is_free(const nghttp2_frame_hd *hd)
+{
+    return hd->type == NGHTTP2_HEADERS || hd->type == NGHTTP2_CONTINUATION ||
+           (hd->type == NGHTTP2_DATA && (hd->length > 0 || hd->flags & NGHTTP2_FLAG_END_STREAM));
+}
+
+static int on_begin_frame(nghttp2_session *ng, const nghttp2_frame_hd *hd, void *user)
+{
+    (void)ng;
+    struct h2_session *s = user;
+    if (is_free(hd))
+        return 0;
+    refill(s);
+    if (s->credit == 0) {
+        stats_add(&s->loop->stats.h2_floods, 1);
+        nghttp2_session_terminate_session(ng, NGHTTP2_ENHANCE_YOUR_CALM);
+        return 0;
+    }
+    s->credit--;
+    return 0;
+}
+
+static int on_begin_headers(nghttp2_session *ng, const nghttp2_frame *frame, void *user)
+{
+    struct h2_session *s = user;
+    if (frame->headers.cat != NGHTTP2_HCAT_REQUEST)
+        return 0;
+    if (s->heads == 0)
+        s->head_deadline = (uint32_t)s->loop->now + s->loop->config.head_timeout;
+    struct h2_stream *stream = h2_stream_open(s, frame->hd.stream_id);
+    if (!stream)
+        return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+    if (nghttp2_session_set_stream_user_data(ng, frame->hd.stream_id, stream) == 0)
+        return 0;
+    h2_stream_drop(stream, CLOSE_ERROR);
+    return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+}
+
+static int on_header(nghttp2_session *ng, const nghttp2_frame *frame, const uint8_t *name, size_t name_len,
+                     const uint8_t *value, size_t value_len, uint8_t flags, void *user)
+{
+    (void)flags, (void)user;
+    struct h2_stream *stream = stream_of(ng, frame->hd.stream_id);
+    if (!stream || h2_stream_field(stream, (struct span){(const char *)name, name_len},
+                                   (struct span){(const char *)value, value_len}))
+        return 0;
+    return NGHTTP2_ERR_CALLBACK_FAILURE;
+}
+
+static void blocked_may_go_on(struct h2_session *s)
+{
+    for (struct h2_stream *at = s->streams; at; at = at->next)
+        if (at->conn && at->conn->flags & CONN_BLOCKED)
+            conn_list(s->loop, at->conn);
+}
+
+static void on_window(struct h2_session *s, struct h2_stream *stream, int32_t id)
+{
+    if (id == 0)
+        blocked_may_go_on(s);
+    else if (stream && stream->conn && stream->conn->flags & CONN_BLOCKED)
+        conn_list(s->loop, stream->conn);
+}
+
+static int on_frame(nghttp2_session *ng, const nghttp2_frame *frame, void *user)
+{
+    struct h2_session *s = user;
+    struct h2_stream *stream = stream_of(ng, frame->hd.stream_id);
+    bool ends = frame->hd.flags & NGHTTP2_FLAG_END_STREAM;
+    switch (frame->hd.type) {
+    case NGHTTP2_HEADERS:
+        if (stream && frame->headers.cat == NGHTTP2_HCAT_REQUEST)
+            h2_stream_asked(stream, ends);
+        else if (stream && ends)
+            h2_stream_ended(stream);
+        break;
+    case NGHTTP2_DATA:
+        if (stream && ends)
+            h2_stream_ended(stream);
+        break;
+    case NGHTTP2_WINDOW_UPDATE:
+        on_window(s, stream, frame->hd.stream_id);
+        break;
+    case NGHTTP2_SETTINGS:
+        s->greeted = true;
+        blocked_may_go_on(s); /* a larger initial window opens those of all streams */
+        break;
+    default:
+        break;
+    }
+    return 0;
+}
+
+static int on_data(nghttp2_session *ng, uint8_t flags, int32_t id, const uint8_t *p, size_t n, void *user)
+{
+    (void)flags, (void)user;
+    struct h2_stream *stream = stream_of(ng, id);
+    /* The session's window is given back at once: a stream whose body is not taken holds up nobody else. */
+    nghttp2_session_consume_connection(ng, n);
+    if (stream)
+        h2_stream_data(stream, (const char *)p, n);
+    else
+        nghttp2_session_consume_stream(ng, id, n);
+    return 0;
+}
+
+/* A browser that closes a stream says CANCEL; NO_ERROR is what is left of one that is complete. */
+static int on_stream_close(nghttp2_session *ng, int32_t id, uint32_t error, void *user)
+{
+    (void)user;
+    struct h2_stream *stream = stream_of(ng, id);
+    bool orderly = error == NGHTTP2_NO_ERROR || error == NGHTTP2_CANCEL;
+    if (stream)
+        h2_stream_drop(stream, orderly ? CLOSE_CLIENT : CLOSE_RESET);
+    return 0;
+}
+
+/* ---- making one ---- */
+
+static void *take_memory(size_t n, void *user)
+{
+    (void)user;
+    return malloc(n);
+}
+
+static void give_memory(void *p, void *user)
+{
+    (void)user;
+    free(p);
+}
+
+static void *take_zeroed(size_t n, size_t size, void *user)
+{
+    (void)user;
+    return calloc(n, size);
+}
+
+static void *change_memory(void *p, size_t n, void *user)
+{
+    (void)user;
+    return realloc(p, n);
+}
+
+static nghttp2_session_callbacks *make_callbacks(void)
+{
+    nghttp2_session_callbacks *cb;
+    if (nghttp2_session_callbacks_new(&cb) != 0)
+        return NULL;
+    nghttp2_session_callbacks_set_on_begin_frame_callback(cb, on_begin_frame);
+    nghttp2_session_callbacks_set_on_begin_headers_callback(cb, on_begin_headers);
+    nghttp2_session_callbacks_set_on_header_callback(cb, on_header);
+    nghttp2_session_callbacks_set_on_frame_recv_callback(cb, on_frame);
+    nghttp2_session_callbacks_set_on_data_chunk_recv_callback(cb, on_data);
+    nghttp2_session_callbacks_set_on_stream_close_callback(cb, on_stream_close);
+    nghttp2_session_callbacks_set_send_data_callback(cb, h2_stream_put_data);
+    return cb;
+}
+
+static nghttp2_option *make_options(void)
+{
+    nghttp2_option *o;
+    if (nghttp2_option_new(&o) != 0)
+        return NULL;
+    nghttp2_option_set_no_auto_window_update(o, 1);
+    nghttp2_option_set_max_outbound_ack(o, ACKS_MAX);
+    nghttp2_option_set_max_settings(o, SETTINGS_MAX);
+    nghttp2_option_set_stream_reset_rate_limit(o, RESET_BURST, RESET_SECOND);
+    nghttp2_option_set_max_continuations(o, CONTINUATIONS);
+    nghttp2_option_set_no_closed_streams(o, 1);
+    return o;
+}
+
+static int make_nghttp2(struct h2_session *s)
+{
+    nghttp2_mem memory = {NULL, take_memory, give_memory, take_zeroed, change_memory};
+    nghttp2_session_callbacks *cb = make_callbacks();
+    nghttp2_option *options = make_options();
+    int rc = cb && options ? nghttp2_session_server_new3(&s->ng, cb, s, options, &memory) : -1;
+    if (cb)
+        nghttp2_session_callbacks_del(cb);
+    if (options)
+        nghttp2_option_del(options);
+    return rc;
+}
+
+static int greet(struct h2_session *s)
+{
+    const struct tidings_config *config = &s->loop->config;
+    const nghttp2_settings_entry entries[] = {
+        {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, config->max_streams},
+        {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, config->max_request_line + config->max_headers},
+        {NGHTTP2_SETTINGS_NO_RFC7540_PRIORITIES, 1}};
+    int rc = nghttp2_submit_settings(s->ng, NGHTTP2_FLAG_NONE, entries, 3);
+    return rc ? rc : nghttp2_session_set_local_window_size(s->ng, NGHTTP2_FLAG_NONE, 0, WINDOW);
+}
+
+/* The connection is being closed. */
+static void closing(struct loop *l, struct conn *c, enum close_cause cause)
+{
+    struct h2_session *s = c->more->session;
+    s->broken = true;
+    for (struct h2_session **at = &l->unsent; s->listed && *at; at = &(*at)->next)
+        if (*at == s) {
+            *at = s->next;
+            break;
+        }
+    while (s->streams)
+        h2_stream_drop(s->streams, cause);
+    nghttp2_session_del(s->ng);
+    free(s);
+}
+
+static struct h2_session *make(struct loop *l, struct conn *c)
+{
+    struct h2_session *s = conn_more(c) ? calloc(1, sizeof(*s)) : NULL;
+    if (!s)
+        return NULL;
+    s->loop = l;
+    s->conn = c;
+    s->credit = CREDIT_START;
+    s->credit_at = (uint32_t)l->now;
+    if (make_nghttp2(s) != 0) {
+        free(s);
+        return NULL;
+    }
+    c->more->session = s;
+    c->more->closing = closing;
+    return s;
+}
+
+/* ---- its life ---- */
+
+static void fail(struct loop *l, struct conn *c)
+{
+    conn_close(l, c, CLOSE_ERROR, true);
+}
+
+/* Nothing more is taken in; what is framed is still sent. */
+static void end(struct h2_session *s)
+{
+    struct loop *l = s->loop;
+    struct conn *c = s->conn;
+    while (s->streams)
+        h2_stream_drop(s->streams, CLOSE_CLIENT);
+    conn_set_state(c, CONN_ENDING);
+    conn_set_deadline(l, c, CONN_LINGER_MS);
+    conn_list(l, c);
+}
+
+static void limit_time(struct h2_session *s)
+{
+    const struct tidings_config *config = &s->loop->config;
+    struct conn *c = s->conn;
+    if (!s->greeted)
+        return; /* the deadline of the connection's first head holds */
+    if (s->heads > 0 && config->head_timeout > 0) {
+        int32_t left = (int32_t)(s->head_deadline - (uint32_t)s->loop->now);
+        conn_set_deadline(s->loop, c, left > 0 ? (uint32_t)left : 1);
+    } else {
+        conn_set_deadline(s->loop, c, s->count == 0 ? config->idle_timeout : 0);
+    }
+}
+
+/* After bytes were taken in or sent: what follows from the session's state. */
+static void settle(struct h2_session *s)
+{
+    if (s->broken)
+        fail(s->loop, s->conn);
+    else if (!nghttp2_session_want_read(s->ng) && !nghttp2_session_want_write(s->ng))
+        end(s);
+    else
+        limit_time(s);
+}
+
+static void take_in(struct h2_session *s, const char *p, size_t n)
+{
+    s->reading = true;
+    ssize_t rc = nghttp2_session_mem_recv(s->ng, (const uint8_t *)p, n);
+    s->reading = false;
+    if (rc == NGHTTP2_ERR_NOMEM || rc == NGHTTP2_ERR_CALLBACK_FAILURE)
+        s->broken = true;
+    else if (rc < 0) /* it has a GOAWAY to send, and takes nothing more */
+        nghttp2_session_terminate_session(s->ng, NGHTTP2_PROTOCOL_ERROR);
+    h2_pump(s);
+    settle(s);
+}
+
+void h2_begin(struct loop *l, struct conn *c, const char *p, size_t n)
+{
+    struct h2_session *s = make(l, c);
+    conn_set_state(c, CONN_SESSION);
+    c->protocol = CONN_HTTP2;
+    stats_add(&l->stats.h2_sessions, 1);
+    if (!s || greet(s) != 0) {
+        fail(l, c);
+        return;
+    }
+    take_in(s, p, n);
+}
+
+void h2_read(struct loop *l, struct conn *c)
+{
+    ssize_t n = l->io->ops->recv(l->io, c->fd, l->read_buffer, LOOP_READ_BUFFER);
+    if (n == -EAGAIN)
+        return;
+    if (n <= 0) {
+        enum close_cause cause = n == 0 ? CLOSE_CLIENT : n == -ETIMEDOUT ? CLOSE_TIMEOUT : CLOSE_RESET;
+        conn_close(l, c, cause, n < 0);
+        return;
+    }
+    stats_add(&l->stats.received_bytes, (uint64_t)n);
+    take_in(c->more->session, l->read_buffer, (size_t)n);
+}
+
+void h2_flushed(struct loop *l, struct conn *c, bool all)
+{
+    if (c->state != CONN_SESSION)
+        return;
+    struct h2_session *s = c->more->session;
+    if (s->broken) {
+        fail(l, c);
+        return;
+    }
+    size_t waiting = c->io ? c->io->out.len : 0;
+    /* Who does not read what we answer is not asked what else he wants. */
+    if (waiting > H2_OUT_MAX)
+        c->flags |= CONN_PAUSED;
+    else if (all)
+        c->flags &= (uint8_t)~CONN_PAUSED;
+    conn_watch(l, c, (c->flags & CONN_PAUSED ? 0 : IO_READ | IO_HANGUP) | (all ? 0 : IO_WRITE));
+    if (!all)
+        return;
+    blocked_may_go_on(s);
+    settle(s);
+}
+
+void h2_flush_all(struct loop *l)
+{
+    while (l->unsent) {
+        struct h2_session *s = l->unsent;
+        struct conn *c = s->conn;
+        l->unsent = s->next;
+        s->listed = false;
+        if (c->state != CONN_SESSION)
+            continue; /* it is ending, and listed for that */
+        bool all = deliver_flush(l, c) == DELIVER_DONE;
+        h2_flushed(l, c, all);
+    }
+}
+
+void h2_overdue(struct loop *l, struct conn *c)
+{
+    struct h2_session *s = c->more->session;
+    if (!s->greeted && !s->streams) {
+        conn_close(l, c, CLOSE_TIMEOUT, true);
+        return;
+    }
+    nghttp2_session_terminate_session(s->ng, s->heads > 0 ? NGHTTP2_ENHANCE_YOUR_CALM : NGHTTP2_NO_ERROR);
+    h2_pump(s);
+    settle(s);
+    if (c->state == CONN_SESSION)
+        end(s);
+}
+
+void h2_say_goodbye(struct loop *l, struct conn *c)
+{
+    (void)l;
+    struct h2_session *s = c->more->session;
+    nghttp2_session_terminate_session(s->ng, NGHTTP2_NO_ERROR);
+    h2_pump(s);
+}
+
+void h2_drain(struct loop *l, struct conn *c)
+{
+    (void)l;
+    struct h2_session *s = c->more->session;
+    nghttp2_submit_shutdown_notice(s->ng);
+    h2_pump(s);
+}
