@@ -74,7 +74,8 @@ TIDINGS_API const char *tidings_version(void);
     X(EKEYS, -16, "as many idempotency keys are remembered as idempotency_keys allows")                      \
     X(EBUSY, -17, "too much waits for the store already; nothing was sent")                                  \
     X(ESTORE, -18, "the event could not be stored, and was not sent")                                        \
-    X(ECLOSED, -19, "the hub is being stopped; nothing was sent")
+    X(ECLOSED, -19, "the hub is being stopped; nothing was sent")                                            \
+    X(ECERTIFICATE, -20, "no usable TLS certificate and key")
 
 enum tidings_error {
     TIDINGS_OK = 0,
@@ -146,7 +147,11 @@ struct tidings_config {
     uint32_t max_topics;       /* of one subscription, 0..1024 [64] */
     uint32_t max_streams; /* of one HTTP/2 connection at the same time, 1..65,536 [256]; for connections that
                              begin after a reload */
-    bool http2;           /* HTTP/2 over TLS (ALPN) and with prior knowledge [true] */
+    const char *tls_cert; /* PEM files: the certificate with its chain, and its key; both or none. They are
+                             read by create and reconfigure, the strings are not kept (reload: for connections
+                             that begin afterwards) [NULL] */
+    const char *tls_key;
+    bool http2; /* HTTP/2 over TLS (ALPN) and with prior knowledge [true] */
 
     /* time, milliseconds (reload) */
     uint32_t head_timeout;       /* until the request head is complete [10 s]; 0 = none */
@@ -245,18 +250,21 @@ struct tidings_log_record {
 struct tidings_hub;
 
 /* Makes a hub that does nothing yet. *hub is the caller's, to be ended with tidings_hub_destroy().
- * Errors: ENOMEM, ESYSTEM, ECONFIG (*config holds a value out of range: see tidings_config_check()). */
+ * Errors: ENOMEM, ESYSTEM, ECERTIFICATE (the log record says which file and why), ECONFIG (*config holds a
+ * value out of range: see tidings_config_check()). */
 TIDINGS_API int tidings_hub_create(struct tidings_hub **hub, const struct tidings_config *config);
 
 /* Checks ranges without making anything. On ECONFIG *field is the name of the first bad field (static
  * storage). Any thread. */
 TIDINGS_API int tidings_config_check(const struct tidings_config *config, const char **field);
 
-/* Listens on "IPv4:PORT", "[IPv6]:PORT", "localhost:PORT" or "unix:PATH"; port 0 picks a free one. May be
- * called several times, before start. The URL of the listener ("http://127.0.0.1:3000", "unix:/run/t.sock")
- * is written to url (NUL-ended, cut to url_size) if url is not NULL. Connections are accepted from
- * tidings_hub_start() on. A stale unix socket (nobody accepts on it) is replaced.
- * Errors: EADDRESS, EINUSE, EREFUSED, ESYSTEM, ENOMEM, ESTATE (already started). */
+/* Listens on "IPv4:PORT", "[IPv6]:PORT", "localhost:PORT" or "unix:PATH"; port 0 picks a free one.
+ * "https://" before it is TLS, "http://" is not; without either it is TLS if the configuration has a
+ * certificate. A unix socket is never encrypted. May be called several times, before start. The URL of the
+ * listener ("http://127.0.0.1:3000", "unix:/run/t.sock") is written to url (NUL-ended, cut to url_size) if
+ * url is not NULL. Connections are accepted from tidings_hub_start() on. A stale unix socket (nobody accepts
+ * on it) is replaced. Errors: EADDRESS, EINUSE, EREFUSED, ECERTIFICATE (https without one), ESYSTEM, ENOMEM,
+ * ESTATE (already started). */
 TIDINGS_API int tidings_hub_listen(struct tidings_hub *hub, const char *address, char *url, size_t url_size);
 
 /* Starts one thread for each loop. All signals are blocked in them. Errors: ESTATE, ESYSTEM, ENOMEM. */

@@ -135,9 +135,13 @@ static int listen_all(struct serve *serve)
         settings_where(serve->running, "listen", what, sizeof what);
         if (result == TIDINGS_EREFUSED)
             hint = "; give --insecure if everybody who can reach it may use it";
+        if (result == TIDINGS_ECERTIFICATE)
+            hint = "; give --tls-cert and --tls-key";
         logger_say(serve->log, TIDINGS_LOG_ERROR, "start", "%s %s: %s%s", what, list->items[i],
                    result == TIDINGS_ESYSTEM ? strerror(errno) : tidings_strerror(result), hint);
-        return result == TIDINGS_EREFUSED || result == TIDINGS_EADDRESS ? EXIT_USAGE : EXIT_FAILED;
+        return result == TIDINGS_EREFUSED || result == TIDINGS_EADDRESS || result == TIDINGS_ECERTIFICATE
+                   ? EXIT_USAGE
+                   : EXIT_FAILED;
     }
     return EXIT_FINE;
 }
@@ -145,12 +149,14 @@ static int listen_all(struct serve *serve)
 /* What a browser on this machine can open: "any address" is not something one can go to. */
 static void put_openable(const char *url, char *out, size_t size)
 {
-    static const char any4[] = "http://0.0.0.0:", any6[] = "http://[::]:";
+    static const char any4[] = "//0.0.0.0:", any6[] = "//[::]:";
+    const char *address = strstr(url, "//");
+    int scheme = address ? (int)(address - url) : 0;
 
-    if (strncmp(url, any4, sizeof any4 - 1) == 0)
-        snprintf(out, size, "http://127.0.0.1:%s", url + sizeof any4 - 1);
-    else if (strncmp(url, any6, sizeof any6 - 1) == 0)
-        snprintf(out, size, "http://[::1]:%s", url + sizeof any6 - 1);
+    if (address && strncmp(address, any4, sizeof any4 - 1) == 0)
+        snprintf(out, size, "%.*s//127.0.0.1:%s", scheme, url, address + sizeof any4 - 1);
+    else if (address && strncmp(address, any6, sizeof any6 - 1) == 0)
+        snprintf(out, size, "%.*s//[::1]:%s", scheme, url, address + sizeof any6 - 1);
     else
         snprintf(out, size, "%s", url);
 }
@@ -200,6 +206,8 @@ static int start_hub(struct serve *serve)
 
     if (result == TIDINGS_ESTORE)
         return EXIT_FAILED; /* the hub has said what is wrong with the store */
+    if (result == TIDINGS_ECERTIFICATE)
+        return EXIT_USAGE; /* and with which file */
     if (result < 0)
         return complain(serve, "cannot create the hub", result);
     result = assets_add(serve->hub);
@@ -288,6 +296,29 @@ static int serve_with_log(struct serve *serve)
     return result;
 }
 
+static void print_record(void *user, const struct tidings_log_record *record)
+{
+    (void)user;
+    if (record->level <= TIDINGS_LOG_WARN)
+        fprintf(stderr, "tidings: %s\n", record->message);
+}
+
+/* Files are read as a start would, but for the store: another hub may have it open. */
+static bool can_make_hub(const struct settings *settings)
+{
+    struct tidings_config config = settings->config;
+    struct tidings_hub *hub = NULL;
+
+    config.store = NULL;
+    config.log = print_record;
+    config.loops = 1;
+    int result = tidings_hub_create(&hub, &config);
+    tidings_hub_destroy(hub);
+    if (result < 0 && result != TIDINGS_ECERTIFICATE)
+        fprintf(stderr, "tidings: %s\n", tidings_strerror(result));
+    return result == 0;
+}
+
 /* What a start would refuse although every single value is right. */
 static int check_only(const struct settings *settings)
 {
@@ -301,6 +332,8 @@ static int check_only(const struct settings *settings)
                 settings->listen.items[i], tidings_strerror(TIDINGS_EREFUSED));
         return EXIT_USAGE;
     }
+    if (!can_make_hub(settings))
+        return EXIT_USAGE;
     for (size_t i = 0; i < settings->warnings.count; i++)
         fprintf(stderr, "tidings: %s\n", settings->warnings.items[i]);
     puts("the settings are right");

@@ -113,7 +113,7 @@ static int store_text(const struct reader *reader, const struct setting *row, co
 static int check_text(const struct reader *reader, const struct setting *row, const char *value)
 {
     static const char *const address_hint =
-        "an address such as 127.0.0.1:3000, [::1]:3000, localhost:3000 or "
+        "an address such as 127.0.0.1:3000, [::1]:3000, localhost:3000, https://127.0.0.1:3443 or "
         "unix:/run/tidings.sock";
     static const char *const store_hint = "memory or a file such as sqlite:/var/lib/tidings/tidings.db";
 
@@ -413,6 +413,8 @@ int settings_load(struct settings *settings, int argc, char *const *argv, char *
         settings->config.topic_policies = settings->topic_policy;
     settings->config.topic_policy_count = settings->topic_pattern.count;
     settings->config.store = settings->store;
+    settings->config.tls_cert = settings->tls_cert;
+    settings->config.tls_key = settings->tls_key;
     return check_config(settings, error);
 }
 
@@ -423,8 +425,11 @@ void settings_finish(struct settings *settings)
     list_finish(&settings->warnings);
     list_finish(&settings->topic_pattern);
     free(settings->store);
+    free(settings->tls_cert);
+    free(settings->tls_key);
     free(settings->config_file);
-    settings->store = settings->config_file = NULL;
+    settings->store = settings->tls_cert = settings->tls_key = settings->config_file = NULL;
+    settings->config.tls_cert = settings->config.tls_key = NULL;
     settings->config.public_hosts = NULL;
     settings->config.store = NULL;
     settings->config.topic_policies = NULL;

@@ -35,10 +35,13 @@ enum settings_origin {
 };
 
 struct settings {
-    struct tidings_config config; /* its public_hosts, store and topic_policies point to what is below */
+    struct tidings_config
+        config; /* its public_hosts, store, tls_* and topic_policies point to what is below */
     struct settings_list listen;
     struct settings_list public_host;
     char *store; /* NULL if nothing was said */
+    char *tls_cert;
+    char *tls_key;
 
     /* Sections of the file; policy i has pattern i, which begins in line i. */
     struct settings_list topic_pattern;

@@ -53,7 +53,22 @@ static const struct setting listening_rows[] = {
      .fallback = "127.0.0.1:3000",
      .help =
          "where to accept connections: 127.0.0.1:3000, [::1]:3000, localhost:3000 or unix:/run/tidings.sock; "
-         "port 0 picks a free one"},
+         "port 0 picks a free one; https:// or http:// before an address says whether it is encrypted, "
+         "without either it is if there is a certificate"},
+    {.name = "tls-cert",
+     .kind = SETTING_TEXT,
+     AT(tls_cert),
+     .check = is_path,
+     .form = "FILE",
+     .reload = true,
+     .help = "certificate for https, with the chain behind it, in PEM; read again by SIGHUP"},
+    {.name = "tls-key",
+     .kind = SETTING_TEXT,
+     AT(tls_key),
+     .check = is_path,
+     .form = "FILE",
+     .reload = true,
+     .help = "the private key of the certificate, in PEM"},
     {.name = "loops",
      .kind = SETTING_COUNT,
      AT(config.loops),

@@ -134,6 +134,11 @@ bool value_address(const char *text, bool *loopback)
     char host[INET6_ADDRSTRLEN + 3];
     uint64_t port;
 
+    if (strncmp(text, "https://", 8) == 0 || strncmp(text, "http://", 7) == 0) {
+        text = strchr(text, '/') + 2;
+        if (strncmp(text, "unix:", 5) == 0)
+            return false;
+    }
     if (strncmp(text, "unix:", 5) == 0) {
         size_t len = strlen(text + 5);
         if (len == 0 || len >= sizeof((struct sockaddr_un *)NULL)->sun_path)

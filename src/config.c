@@ -154,6 +154,9 @@ int tidings_config_check(const struct tidings_config *config, const char **field
     *field = "store";
     if (!is_store(config->store))
         return TIDINGS_ECONFIG;
+    *field = config->tls_cert ? "tls_key" : "tls_cert";
+    if (!config->tls_cert != !config->tls_key)
+        return TIDINGS_ECONFIG;
     *field = "store_sync";
     return config->store_sync > TIDINGS_SYNC_FULL ? TIDINGS_ECONFIG : 0;
 }

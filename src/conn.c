@@ -44,7 +44,7 @@ static struct conn *take(struct loop *l, int fd, const struct io_peer *peer)
         return NULL;
     c->fd = fd;
     c->sub.slot = slot;
-    if (++l->next_gen == 0)
+    if (++l->next_gen == IO_TAG_INNER || l->next_gen == 0)
         l->next_gen = 1; /* 0 tags listeners */
     c->sub.gen = l->next_gen;
     c->sub.loop = (uint8_t)l->index;
@@ -52,6 +52,7 @@ static struct conn *take(struct loop *l, int fd, const struct io_peer *peer)
     memcpy(c->address, peer->address, sizeof(c->address));
     c->port = peer->port;
     c->family = peer->family;
+    c->tls = peer->tls;
     c->sub.since = (uint32_t)l->now;
     c->since_high = (uint8_t)(l->now >> 32);
     c->last_write = (uint32_t)l->now;
@@ -76,7 +77,7 @@ struct conn *conn_open(struct loop *l, int fd, const struct io_peer *peer)
 struct conn *conn_open_carried(struct loop *l, const struct carrier *carrier, struct h2_stream *stream,
                                const struct conn *parent)
 {
-    struct io_peer peer = {.port = parent->port, .family = parent->family};
+    struct io_peer peer = {.port = parent->port, .family = parent->family, .tls = parent->tls};
     memcpy(peer.address, parent->address, sizeof(peer.address));
     struct conn *c = take(l, -1, &peer);
     if (!c || !conn_more(c)) {

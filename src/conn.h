@@ -140,6 +140,7 @@ struct conn {
     uint16_t port;
     uint8_t family;
     uint8_t protocol; /* enum conn_protocol; constant while joined */
+    bool tls;         /* its bytes are encrypted on their way */
     bool raw;         /* the present exchange has no chunk frames (HTTP/1.0, HTTP/2); constant while joined */
     struct sub sub;
     struct agent *agent; /* shared text, a reference, or NULL */

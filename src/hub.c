@@ -16,6 +16,7 @@
 #include "metrics.h"
 #include "notify.h"
 #include "publish.h"
+#include "rules.h"
 #include "subscribe.h"
 
 #include <errno.h>
@@ -116,65 +117,6 @@ static void wake(void *user, uint32_t loop)
         loop_wake(&hub->loops[loop]);
 }
 
-static struct log_policies policies_of(const struct tidings_config *c, const struct log_rule *rules)
-{
-    return (struct log_policies){
-        .base = {.size = c->history_size, .bytes = c->history_bytes, .ttl = c->history_ttl},
-        .total_bytes = c->history_total_bytes,
-        .rules = rules,
-        .rule_count = rules ? (uint32_t)c->topic_policy_count : 0};
-}
-
-static uint32_t given(uint32_t value, uint32_t fallback)
-{
-    return value == TIDINGS_AUTO ? fallback : value;
-}
-
-static struct log_rule rule_of(const struct tidings_config *c, const struct tidings_topic_policy *p,
-                               char *text)
-{
-    size_t n = strlen(p->pattern);
-    bool prefix = p->pattern[n - 1] == '*';
-    memcpy(text, p->pattern, n);
-    return (struct log_rule){.topic = {text, prefix ? n - 1 : n},
-                             .prefix = prefix,
-                             .policy = {.size = p->latest_only ? 1 : given(p->history_size, c->history_size),
-                                        .bytes = given(p->history_bytes, c->history_bytes),
-                                        .ttl = given(p->history_ttl, c->history_ttl),
-                                        .latest_only = p->latest_only}};
-}
-
-/* The first that fits counts: exact names, then the longest beginnings. */
-static int compare_rules(const void *a, const void *b)
-{
-    const struct log_rule *x = a, *y = b;
-    if (x->prefix != y->prefix)
-        return x->prefix ? 1 : -1;
-    return x->topic.len > y->topic.len ? -1 : x->topic.len < y->topic.len;
-}
-
-/* *out: the rules with their texts in one allocation, NULL if there are none. 0 or ENOMEM. */
-static int make_rules(const struct tidings_config *c, struct log_rule **out)
-{
-    size_t count = c->topic_policy_count, bytes = 0;
-    *out = NULL;
-    if (count == 0)
-        return 0;
-    for (size_t i = 0; i < count; i++)
-        bytes += strlen(c->topic_policies[i].pattern);
-    struct log_rule *rules = malloc(count * sizeof(*rules) + bytes);
-    if (!rules)
-        return TIDINGS_ENOMEM;
-    char *text = (char *)(rules + count);
-    for (size_t i = 0; i < count; i++) {
-        rules[i] = rule_of(c, &c->topic_policies[i], text);
-        text += strlen(c->topic_policies[i].pattern);
-    }
-    qsort(rules, count, sizeof(*rules), compare_rules);
-    *out = rules;
-    return 0;
-}
-
 static uint32_t descriptors(void)
 {
     struct rlimit limit;
@@ -227,7 +169,7 @@ static void apply_limits(struct tidings_hub *hub)
     hub->config.max_connections = connection_ceiling(&hub->config);
     hub->registry.max_connections = hub->config.max_connections;
     hub->registry.max_per_client = hub->config.max_connections_per_client;
-    const struct log_policies policies = policies_of(&hub->config, hub->rules);
+    const struct log_policies policies = rules_policies(&hub->config, hub->rules);
     log_set_policies(&hub->log, &policies);
     hub->sequencer.window = hub->config.idempotency_window;
     hub->sequencer.keys.max = hub->config.idempotency_keys;
@@ -246,6 +188,32 @@ static void wire(struct tidings_hub *hub)
                                     .started = clock_mono(&hub->clock),
                                     .routes = routes,
                                     .elsewhere = pages_serve};
+}
+
+/* ---- certificates ---- */
+
+static int tell_tls(const struct tidings_hub *hub, enum tls_load rc, const char *text)
+{
+    const struct report told = {.log = hub->config.log, .user = hub->config.user};
+    if (text[0] != '\0')
+        report(&told, rc == TLS_LOADED ? TIDINGS_LOG_WARN : TIDINGS_LOG_ERROR, "certificate", text, NULL, 0);
+    return rc == TLS_LOADED ? 0 : rc == TLS_LOAD_MEMORY ? TIDINGS_ENOMEM : TIDINGS_ECERTIFICATE;
+}
+
+/* Reads the files that *config names, in create and in reconfigure. A hub that began without a certificate
+ * has no encrypted listener, so that later ones would have no use. */
+static int load_tls(struct tidings_hub *hub, const struct tidings_config *config)
+{
+    char text[512];
+    const char *certificate = config->tls_cert, *key = config->tls_key;
+    enum tls_load rc;
+    if (!certificate || (!hub->tls && hub->state != HUB_NEW))
+        return 0;
+    if (hub->tls)
+        rc = tls_server_reload(hub->tls, certificate, key, config->http2, text, sizeof(text));
+    else
+        rc = tls_server_create(&hub->tls, certificate, key, config->http2, &hub->clock, text, sizeof(text));
+    return tell_tls(hub, rc, text);
 }
 
 /* ---- create and destroy ---- */
@@ -295,7 +263,7 @@ static int make_log(struct tidings_hub *hub)
 {
     struct log_identity id;
     struct store *store;
-    const struct log_policies policies = policies_of(&hub->config, hub->rules);
+    const struct log_policies policies = rules_policies(&hub->config, hub->rules);
     const struct report told = {.log = hub->config.log, .user = hub->config.user};
     int rc = code_of(log_identity_make(&id, &hub->clock));
     rc = rc < 0 ? rc : open_store(&hub->config, &id, &store);
@@ -333,10 +301,11 @@ int hub_create_in(struct tidings_hub **out, const struct tidings_config *config,
     if (!hub)
         return TIDINGS_ENOMEM;
     hub->config = *config;
+    hub->config.tls_cert = hub->config.tls_key = NULL; /* read below; the strings are the caller's */
     hub->world = *world;
     hub->clock = world->clock;
     hub->loop_count = count_loops(config);
-    rc = make_rules(config, &hub->rules);
+    rc = rules_make(config, &hub->rules);
     rc = rc < 0 ? rc : make_log(hub);
     if (rc < 0) {
         free(hub->rules);
@@ -346,6 +315,7 @@ int hub_create_in(struct tidings_hub **out, const struct tidings_config *config,
     apply_limits(hub);
     hub->loops = calloc(hub->loop_count, sizeof(*hub->loops));
     rc = hub->loops ? keep_hosts(hub, &hub->config) : TIDINGS_ENOMEM;
+    rc = rc < 0 ? rc : load_tls(hub, config);
     wire(hub);
     rc = rc < 0 ? rc : fill_log(hub);
     if (rc < 0) {
@@ -388,6 +358,7 @@ void tidings_hub_destroy(struct tidings_hub *hub)
         free(hub->hosts);
         hub->hosts = next;
     }
+    tls_server_destroy(hub->tls);
     free(hub->pages);
     free(hub->rules);
     free(hub->loops);
@@ -404,11 +375,16 @@ int tidings_hub_listen(struct tidings_hub *hub, const char *address, char *url, 
         return TIDINGS_EADDRESS;
     const struct listener_options options = {.user_timeout = hub->config.user_timeout,
                                              .send_buffer = hub->config.send_buffer,
-                                             .anywhere = hub->config.insecure};
+                                             .anywhere = hub->config.insecure,
+                                             .tls = hub->tls != NULL};
     struct listener *l = &hub->listeners[hub->listener_count];
     int rc = listener_open(l, address, hub->loop_count, &options);
     if (rc < 0)
         return rc;
+    if (l->tls && !hub->tls) {
+        listener_close(l);
+        return TIDINGS_ECERTIFICATE;
+    }
     hub->listener_count++;
     if (url && url_size > 0) {
         size_t n = strlen(l->url) < url_size ? strlen(l->url) : url_size - 1;
@@ -473,26 +449,60 @@ int tidings_hub_route(struct tidings_hub *hub, const char *method, const char *p
 
 /* ---- running ---- */
 
+static bool has_tls(const struct tidings_hub *hub)
+{
+    for (uint32_t k = 0; k < hub->listener_count; k++)
+        if (hub->listeners[k].tls)
+            return true;
+    return false;
+}
+
+/* The loop's io: with a filter on it if a listener is encrypted. NULL: memory or descriptors are short. */
+static struct io *make_io(struct tidings_hub *hub, uint32_t i, const int *fds)
+{
+    struct io *io = hub->world.create_io(hub->world.user, i);
+    if (!io || !has_tls(hub))
+        return io;
+    struct io *tls = tls_create_io(io, hub->tls, &hub->loops[i].stats);
+    int rc = tls ? 0 : -1;
+    for (uint32_t k = 0; rc == 0 && k < hub->listener_count; k++)
+        if (hub->listeners[k].tls)
+            rc = tls_listen(tls, fds[k]);
+    if (rc == 0)
+        return tls;
+    tls_destroy_io(tls);
+    hub->world.destroy_io(hub->world.user, io);
+    return NULL;
+}
+
+static void destroy_io(struct tidings_hub *hub, struct io *io)
+{
+    struct io *below = has_tls(hub) ? tls_below(io) : io;
+    if (below != io)
+        tls_destroy_io(io);
+    hub->world.destroy_io(hub->world.user, below);
+}
+
 static int prepare_loop(struct tidings_hub *hub, uint32_t i)
 {
     struct loop *l = &hub->loops[i];
-    struct io *io = hub->world.create_io(hub->world.user, i);
+    int *fds = hub->loop_listeners + (size_t)i * hub->listener_count;
+    for (uint32_t k = 0; k < hub->listener_count; k++)
+        fds[k] = hub->listeners[k].shared ? hub->listeners[k].fds[0] : hub->listeners[k].fds[i];
+    struct io *io = make_io(hub, i, fds);
     if (!io)
         return TIDINGS_ESYSTEM;
     log_lock(&hub->log); /* a reload may be under way */
     int rc = loop_init(l, i, io, &hub->clock, &hub->registry, &hub->config);
     log_unlock(&hub->log);
     if (rc < 0) {
-        hub->world.destroy_io(hub->world.user, io);
+        destroy_io(hub, io);
         l->io = NULL;
         return TIDINGS_ENOMEM;
     }
     l->handler = &handler;
     l->user = &hub->service;
     l->shared_config = &hub->config;
-    int *fds = hub->loop_listeners + (size_t)i * hub->listener_count;
-    for (uint32_t k = 0; k < hub->listener_count; k++)
-        fds[k] = hub->listeners[k].shared ? hub->listeners[k].fds[0] : hub->listeners[k].fds[i];
     return acceptor_listen(l, fds, hub->listener_count) < 0 ? TIDINGS_ESYSTEM : 0;
 }
 
@@ -506,7 +516,7 @@ static void finish_loops(struct tidings_hub *hub)
         if (!l->io)
             continue;
         loop_finish(l);
-        hub->world.destroy_io(hub->world.user, l->io);
+        destroy_io(hub, l->io);
         l->io = NULL;
     }
     free(hub->loop_listeners);
@@ -595,7 +605,8 @@ int tidings_hub_reconfigure(struct tidings_hub *hub, const struct tidings_config
     if (rc < 0)
         return rc;
     struct log_rule *rules;
-    rc = make_rules(config, &rules);
+    rc = load_tls(hub, config);
+    rc = rc < 0 ? rc : rules_make(config, &rules);
     if (rc < 0)
         return rc;
     log_lock(&hub->log);
@@ -606,6 +617,7 @@ int tidings_hub_reconfigure(struct tidings_hub *hub, const struct tidings_config
         fresh.user_timeout = hub->config.user_timeout;
         fresh.send_buffer = hub->config.send_buffer;
         fresh.insecure = hub->config.insecure;
+        fresh.tls_cert = fresh.tls_key = NULL; /* paths of the caller's, read already */
         fresh.store = hub->config.store;
         fresh.store_sync = hub->config.store_sync;
         fresh.user = hub->config.user;

@@ -9,6 +9,7 @@
 
 #include "listener.h"
 #include "pages.h"
+#include "tls.h"
 
 #define HUB_LISTENERS_MAX 64
 
@@ -43,6 +44,7 @@ struct tidings_hub {
     const struct tidings_page **pages;
     struct embedder_route *routes;
     struct host_list *hosts;
+    struct tls_server *tls; /* NULL: no certificate is configured */
     struct log_rule *rules; /* read under the lock only; one allocation with its texts */
 };
 

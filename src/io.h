@@ -22,6 +22,9 @@ enum io_ready {
     IO_HANGUP = 4 /* the peer has ended its side, or the connection is broken; always reported */
 };
 
+/* Tags with this upper half are for an io that stands on another one. */
+#define IO_TAG_INNER UINT32_MAX
+
 struct io_event {
     uint64_t tag; /* as given to watch */
     uint32_t ready;
@@ -33,6 +36,7 @@ struct io_peer {
     uint8_t address[16]; /* network order; an IPv4 address uses the first 4 (also an IPv4-mapped one) */
     uint16_t port;
     uint8_t family;
+    bool tls; /* what is received and sent is encrypted on its way */
 };
 
 struct io;

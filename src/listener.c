@@ -145,7 +145,7 @@ static void write_url(struct listener *l, const union address *a)
     bool v4 = a->any.sa_family == AF_INET;
     const void *raw = v4 ? (const void *)&a->v4.sin_addr : (const void *)&a->v6.sin6_addr;
     inet_ntop(a->any.sa_family, raw, host, sizeof(host));
-    snprintf(l->url, sizeof(l->url), v4 ? "http://%s:%u" : "http://[%s]:%u", host,
+    snprintf(l->url, sizeof(l->url), v4 ? "%s://%s:%u" : "%s://[%s]:%u", l->tls ? "https" : "http", host,
              (unsigned)ntohs(v4 ? a->v4.sin_port : a->v6.sin6_port));
 }
 
@@ -220,6 +220,20 @@ static int open_unix(struct listener *l, const char *path, const struct listener
     return listen(fd, BACKLOG) < 0 ? system_error(-1) : 0;
 }
 
+/* The address behind its scheme. */
+static const char *take_scheme(const char *address, const struct listener_options *o, bool *tls)
+{
+    *tls = o->tls;
+    if (strncmp(address, "https://", 8) == 0) {
+        *tls = true;
+        return address + 8;
+    }
+    if (strncmp(address, "http://", 7) != 0)
+        return address;
+    *tls = false;
+    return address + 7;
+}
+
 int listener_open(struct listener *l, const char *address, uint32_t loops,
                   const struct listener_options *options)
 {
@@ -227,8 +241,9 @@ int listener_open(struct listener *l, const char *address, uint32_t loops,
     l->fds = calloc(loops, sizeof(*l->fds));
     if (!l->fds)
         return TIDINGS_ENOMEM;
-    int rc = strncmp(address, "unix:", 5) == 0 ? open_unix(l, address + 5, options)
-                                               : open_tcp(l, address, loops, options);
+    int rc = strncmp(address, "unix:", 5) == 0
+                 ? open_unix(l, address + 5, options)
+                 : open_tcp(l, take_scheme(address, options, &l->tls), loops, options);
     if (rc < 0) {
         int saved = errno;
         listener_close(l);

@@ -22,6 +22,9 @@
     X(responses_5xx, "tidings_http_responses_total", "class=\"5xx\"", "")                                    \
     X(responses_other, "tidings_http_responses_total", "class=\"other\"", "")                                \
     X(bad_requests, "tidings_http_malformed_total", "", "Requests that were not HTTP as RFC 9112 wants it.") \
+    X(tls_handshakes, "tidings_tls_handshakes_total", "", "TLS handshakes that were completed.")             \
+    X(tls_resumed, "tidings_tls_resumed_total", "", "Of these, those with a session ticket.")                \
+    X(tls_handshake_failures, "tidings_tls_handshake_failures_total", "", "TLS handshakes that failed.")     \
     X(h2_sessions, "tidings_http2_connections_total", "", "Connections that spoke HTTP/2.")                  \
     X(h2_floods, "tidings_http2_floods_total", "", "HTTP/2 connections ended for frames without end.")       \
     X(streams_opened, "tidings_streams_opened_total", "", "Event streams opened.")                           \

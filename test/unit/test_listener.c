@@ -67,7 +67,8 @@ static bool has_ipv6(void)
 
 static void test_forms(void **state)
 {
-    static const char *const good[] = {"127.0.0.1:0", "127.1.2.3:0", "localhost:0"};
+    static const char *const good[] = {"127.0.0.1:0", "127.1.2.3:0", "localhost:0", "http://127.0.0.1:0",
+                                       "https://localhost:0"};
     static const char *const bad[] = {
         "",
         ":",
@@ -89,7 +90,10 @@ static void test_forms(void **state)
         "[::1]x:0",
         "host.x:0",
         "unix:",
-        "http://[::1]:0",
+        "http://unix:/x",
+        "https://",
+        "ftp://127.0.0.1:0",
+        "https://https://127.0.0.1:0",
         "0x7f.1:0",
         "127.0.0.1:+1",
         "99999999999999999999:1",

@@ -1,0 +1,198 @@
+// TLS: certificates made by openssl, Node's clients and curl against the real binary.
+
+import assert from "node:assert/strict";
+import { execFile } from "node:child_process";
+import { once } from "node:events";
+import { copyFile, readFile, writeFile } from "node:fs/promises";
+import http2 from "node:http2";
+import https from "node:https";
+import net from "node:net";
+import path from "node:path";
+import { describe, test } from "node:test";
+import tls from "node:tls";
+import { promisify } from "node:util";
+import { Hub, runTidings, tempDir } from "../lib/hub.mjs";
+import { within } from "../lib/wait.mjs";
+
+const run = promisify(execFile);
+
+async function certificate(dir, name, { days = 2, subject = "/CN=localhost" } = {}) {
+  const [cert, key] = [path.join(dir, `${name}.crt`), path.join(dir, `${name}.key`)];
+  await run("openssl", [
+    ..."req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes".split(" "),
+    ...["-keyout", key, "-out", cert, "-days", String(days), "-subj", subject],
+    ...["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"],
+  ]);
+  return { cert, key, ca: await readFile(cert) };
+}
+
+const flags = ({ cert, key }) => ["--tls-cert", cert, "--tls-key", key];
+
+/** One answer: {status, text, socket}. */
+async function get(hub, ca, pathname, options = {}) {
+  const request = https.get(`${hub.url}${pathname}`, { ca, agent: false, ...options });
+  const [response] = await within(once(request, "response"), pathname);
+  let text = "";
+  for await (const piece of response.setEncoding("utf8")) text += piece;
+  return { status: response.statusCode, text };
+}
+
+async function subscribe(t, hub, ca, client) {
+  const request = https.get(`${hub.url}/api/sse/subscribe/${client}`, { ca, agent: false });
+  request.on("error", () => {});
+  t.after(() => request.destroy());
+  const [response] = await within(once(request, "response"), `the stream of ${client}`);
+  const stream = { text: "", response };
+  response.setEncoding("utf8").on("data", (piece) => (stream.text += piece)).on("error", () => {});
+  stream.until = async (pattern) => {
+    while (!pattern.test(stream.text)) await within(once(response, "data"), `${pattern} in ${stream.text}`);
+  };
+  await stream.until(/__connected/);
+  return stream;
+}
+
+async function publish(hub, ca, message) {
+  const body = JSON.stringify(message);
+  const request = https.request(`${hub.url}/api/sse/notify`, {
+    method: "POST", ca, agent: false, headers: { "Content-Type": "application/json", "Content-Length": Buffer.byteLength(body) },
+  });
+  request.end(body);
+  const [response] = await within(once(request, "response"), "the answer");
+  let text = "";
+  for await (const piece of response.setEncoding("utf8")) text += piece;
+  return JSON.parse(text);
+}
+
+describe("an encrypted listener", () => {
+  test("serves streams and publishing, large answers and large events", async (t) => {
+    const made = await certificate(await tempDir(t), "a");
+    const hub = await Hub.started(t, flags(made));
+    assert.match(hub.url, /^https:/);
+    const stream = await subscribe(t, hub, made.ca, "ada");
+    assert.equal((await publish(hub, made.ca, { clientId: "ada", event: "n", payload: { a: 1 } })).connections, 1);
+    await stream.until(/event: n\ndata: {"a":1}\n\n/);
+    const payload = "x".repeat(300_000); // many records, and more than the socket takes at once
+    await publish(hub, made.ca, { clientId: "ada", event: "large", payload });
+    await stream.until(new RegExp(`event: large\ndata: "${payload}"\n\n`));
+    const metrics = await get(hub, made.ca, "/metrics");
+    assert.match(metrics.text, /tidings_tls_handshakes_total [1-9]/);
+  });
+
+  test("offers HTTP/2 and HTTP/1.1, TLS 1.2 and 1.3, and nothing older", async (t) => {
+    const made = await certificate(await tempDir(t), "a");
+    const hub = await Hub.started(t, flags(made));
+    const connect = async (options) => {
+      const socket = tls.connect({ ...hub.target, servername: "localhost", ca: made.ca, ...options });
+      t.after(() => socket.destroy());
+      await within(Promise.race([once(socket, "secureConnect"), once(socket, "error").then(([error]) => Promise.reject(error))]), "a handshake");
+      return { protocol: socket.getProtocol(), alpn: socket.alpnProtocol };
+    };
+    assert.deepEqual(await connect({ ALPNProtocols: ["http/1.1", "h2"] }), { protocol: "TLSv1.3", alpn: "h2" });
+    assert.deepEqual(await connect({ ALPNProtocols: ["http/1.1"], maxVersion: "TLSv1.2" }), { protocol: "TLSv1.2", alpn: "http/1.1" });
+    await assert.rejects(connect({ ALPNProtocols: ["spdy/3"] }));
+    await assert.rejects(connect({ maxVersion: "TLSv1.1", minVersion: "TLSv1.1", ciphers: "ALL@SECLEVEL=0" }));
+    const session = http2.connect(hub.url, { ca: made.ca });
+    t.after(() => session.destroy());
+    const stream = session.request({ ":path": "/healthz" });
+    const [headers] = await within(once(stream, "response"), "an answer over HTTP/2");
+    assert.equal(headers[":status"], 200);
+  });
+
+  test("is resumed with a ticket", async (t) => {
+    const made = await certificate(await tempDir(t), "a");
+    const hub = await Hub.started(t, flags(made));
+    const connect = async (session) => {
+      const socket = tls.connect({ ...hub.target, servername: "localhost", ca: made.ca, session });
+      socket.on("error", () => {});
+      const ticket = once(socket, "session");
+      await within(once(socket, "secureConnect"), "a handshake");
+      const [fresh] = await within(ticket, "a ticket");
+      const reused = socket.isSessionReused();
+      socket.destroy();
+      return { fresh, reused };
+    };
+    const first = await connect();
+    assert.equal(first.reused, false);
+    assert.equal((await connect(first.fresh)).reused, true);
+  });
+
+  test("stands beside a plain one, and says what is wrong to who confuses them", async (t) => {
+    const made = await certificate(await tempDir(t), "a");
+    const hub = await Hub.started(t, flags(made), { listen: ["127.0.0.1:0", "http://127.0.0.1:0"] });
+    const [secret, plain] = hub.urls.map((url) => new URL(url));
+    assert.deepEqual([secret.protocol, plain.protocol], ["https:", "http:"]);
+    assert.equal((await fetch(`${plain.origin}/healthz`)).status, 200);
+    const confused = await fetch(`http://127.0.0.1:${secret.port}/healthz`);
+    assert.equal(confused.status, 400);
+    assert.match(await confused.text(), /HTTPS/);
+  });
+
+  test("takes a new certificate without dropping a stream, and keeps the old one if the new is broken", async (t) => {
+    const dir = await tempDir(t);
+    const [one, two] = [await certificate(dir, "one"), await certificate(dir, "two")];
+    const live = { cert: path.join(dir, "live.crt"), key: path.join(dir, "live.key") };
+    await copyFile(one.cert, live.cert);
+    await copyFile(one.key, live.key);
+    const hub = await Hub.started(t, flags(live));
+    const stream = await subscribe(t, hub, one.ca, "ada");
+    await copyFile(two.cert, live.cert);
+    let from = hub.stderr.length;
+    hub.child.kill("SIGHUP"); // its key is not there yet
+    await hub.logged(/live\.key: not the private key/, from);
+    assert.equal((await get(hub, one.ca, "/healthz")).status, 200);
+    await copyFile(two.key, live.key);
+    from = hub.stderr.length;
+    hub.child.kill("SIGHUP");
+    await hub.logged(/settings read again/, from);
+    await assert.rejects(get(hub, one.ca, "/healthz"));
+    await publish(hub, two.ca, { clientId: "ada", event: "still", payload: 1 });
+    await stream.until(/event: still/);
+  });
+
+  test("ends a handshake that does not", async (t) => {
+    const made = await certificate(await tempDir(t), "a");
+    const hub = await Hub.started(t, [...flags(made), "--head-timeout", "300ms"]);
+    const socket = net.connect(hub.target);
+    socket.on("error", () => {});
+    await once(socket, "connect");
+    socket.write(Buffer.from([0x16, 3, 1]));
+    await within(once(socket, "close"), "the end of it");
+  });
+});
+
+describe("at the start", () => {
+  const start = async (made, more = []) => runTidings(["serve", "--listen", "127.0.0.1:0", "--check-config", ...flags(made), ...more]);
+
+  test("a file that is missing, broken or does not fit is named", async (t) => {
+    const dir = await tempDir(t);
+    const [one, two] = [await certificate(dir, "one"), await certificate(dir, "two")];
+    const broken = path.join(dir, "broken.pem");
+    await writeFile(broken, "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n");
+    assert.equal((await start(one)).code, 0);
+    for (const [made, pattern] of [
+      [{ cert: one.cert, key: two.key }, /two\.key: not the private key/],
+      [{ cert: broken, key: one.key }, /broken\.pem: not a certificate/],
+      [{ cert: path.join(dir, "nowhere.pem"), key: one.key }, /nowhere\.pem/],
+      [{ cert: one.cert, key: path.join(dir, "nowhere.key") }, /nowhere\.key/],
+    ]) {
+      const { code, stderr } = await start(made);
+      assert.equal(code, 2);
+      assert.match(stderr, pattern);
+    }
+    const alone = await runTidings(["serve", "--listen", "127.0.0.1:0", "--tls-cert", one.cert]);
+    assert.equal(alone.code, 2);
+    assert.match(alone.stderr, /tls-key/);
+    const without = await runTidings(["serve", "--listen", "https://127.0.0.1:0"]);
+    assert.equal(without.code, 2);
+    assert.match(without.stderr, /--tls-cert/);
+  });
+
+  test("an expired certificate is said, with its date", async (t) => {
+    const made = await certificate(await tempDir(t), "old", { days: -1 }).catch(() => null);
+    if (!made) return t.skip("this openssl makes no expired certificates");
+    const { code, stderr } = await start(made);
+    assert.equal(code, 0);
+    assert.match(stderr, /old\.crt: the certificate has expired on \d{4}-\d\d-\d\d/);
+    return undefined;
+  });
+});
