@@ -20,26 +20,11 @@
 
 static void test_urls(void **state)
 {
-    static const char *const wrong[] = {"",
-                                        "x",
-                                        "https://",
-                                        "https:/a",
-                                        "ftp://a",
-                                        "http://",
-                                        "http://:80",
-                                        "http://a:",
-                                        "http://a:0",
-                                        "http://a:65536",
-                                        "http://u@a",
-                                        "http://a b",
-                                        "http://a?x",
-                                        "http://a/x?y",
-                                        "http://a/x y",
-                                        "http://*",
-                                        "http://[::1",
-                                        "http://[x]",
-                                        "unix:",
-                                        "http://a\r\nx: y"};
+    static const char *const wrong[] = {
+        "",           "x",           "https://",   "https:/a",     "ftp://a",
+        "http://",    "http://:80",  "http://a:",  "http://a:0",   "http://a:65536",
+        "http://u@a", "http://a b",  "http://a?x", "http://a/x?y", "http://a/x y",
+        "http://*",   "http://[::1", "http://[x]", "unix:",        "http://a\r\nx: y"};
     struct httpc_url url;
 
     (void)state;
