@@ -75,7 +75,8 @@ TIDINGS_API const char *tidings_version(void);
     X(EBUSY, -17, "too much waits for the store already; nothing was sent")                                  \
     X(ESTORE, -18, "the event could not be stored, and was not sent")                                        \
     X(ECLOSED, -19, "the hub is being stopped; nothing was sent")                                            \
-    X(ECERTIFICATE, -20, "no usable TLS certificate and key")
+    X(ECERTIFICATE, -20, "no usable TLS certificate and key")                                                \
+    X(ECREDENTIALS, -21, "a key of tokens cannot be used; the log says why")
 
 enum tidings_error {
     TIDINGS_OK = 0,
@@ -94,6 +95,9 @@ TIDINGS_API const char *tidings_strerror(int error);
 #define TIDINGS_EVENT_MAX     128 /* the same, and neither "__…", "open" nor "error" */
 #define TIDINGS_NAME_MAX      128 /* display name of a client */
 #define TIDINGS_ID_MAX        64  /* an event id: [A-Za-z0-9._~-] */
+#define TIDINGS_KEY_MAX       512 /* a publish or admin key */
+#define TIDINGS_KEYS_MAX      64  /* keys of one kind */
+#define TIDINGS_ORIGINS_MAX   64
 
 /* ------------------------------------------------------------------ configuration */
 
@@ -190,17 +194,41 @@ struct tidings_config {
                              the kernel is about twice this [16 KiB]; 0 = the kernel's default; read when
                              listening starts */
 
-    /* who may reach the hub */
-    bool insecure; /* allow listening beyond loopback without credentials [false] */
-    const char *const
-        *public_hosts; /* `Host` names answered besides loopback ones; "*" = any; NULL-ended (reload) */
+    /* Who may reach the hub, and for what (reload, but for insecure). Lists end with NULL, or are NULL; the
+     * hub keeps what it needs of all of these: of keys only what recognises them. As soon as there is one
+     * key, lists, details, history, both metrics and the dashboard need the right of an admin, publishing
+     * that of a publisher. Routes and pages of the embedder are open: what they ask for is his own business.
+     */
+    bool insecure;                   /* allow listening beyond loopback without credentials [false] */
+    const char *const *public_hosts; /* without credentials: `Host` names answered besides loopback ones; "*"
+                                        = any */
+    const char *const *publish_keys; /* `Authorization: Bearer KEY`: who may publish; each 1 to
+                                        TIDINGS_KEY_MAX bytes of letters, digits and -._~+/= (RFC 6750) */
+    const char *const *admin_keys;   /* the same: who may do anything */
+    /* JSON Web Tokens (RFC 7519) of whoever subscribes, publishes or administrates: `sub` is the client,
+     * "tidings": {"subscribe": [topic…], "publish": [target…], "admin": true} the rest; docs/api.md has it.
+     * The files are read by create and reconfigure. */
+    const char *jwt_secret; /* verifies HS256, HS384, HS512; NULL = none */
+    const char
+        *jwt_public_key;      /* PEM file of a public key or certificate: RS*, PS* or the ES* of its curve */
+    const char *jwks;         /* file with a JSON Web Key Set (RFC 7517) */
+    const char *jwt_issuer;   /* what `iss` must be; NULL: anything */
+    const char *jwt_audience; /* what must be in `aud`; NULL: anything */
+    uint32_t jwt_leeway;      /* ms that clocks may differ, at most 1 h [0] */
+    bool jwt_allow_no_exp;    /* tokens may live for ever [false] */
+    uint32_t anonymous;       /* 1: whoever comes may subscribe, as any client; 0: a token or an admin key is
+                                 needed;       TIDINGS_AUTO: 1 as long as no key of tokens is set [AUTO] */
+    bool public_metrics;      /* /metrics and /api/sse/metrics need no right [false] */
+    const char *const *cors_origins; /* whose pages may use the hub, with credentials, besides its own: exact,
+                                        "https://app.example.com"; at most TIDINGS_ORIGINS_MAX */
 
     /* Callbacks, all optional, each with `user` as its first argument. They run on a loop's thread (log: on
      * any thread that calls the library; on_disconnect of a stream that tidings_hub_stop() ends: on the
      * thread that calls it), must not block and must not call start, stop or destroy. Pointers
      * in their arguments are valid only until they return. */
     void *user;
-    /* May this request subscribe? Return 0 to admit, or 401 or 403 to refuse. */
+    /* May this request subscribe? Return 0 to admit, or 401 or 403 to refuse. Asked after the hub has found
+     * its own credentials sufficient (or, with `anonymous`, none). */
     int (*authorize)(void *user, const struct tidings_auth_request *request);
     /* After a stream was opened / has ended. Order is kept per connection. */
     void (*on_connect)(void *user, const struct tidings_connection_info *connection);
@@ -250,8 +278,8 @@ struct tidings_log_record {
 struct tidings_hub;
 
 /* Makes a hub that does nothing yet. *hub is the caller's, to be ended with tidings_hub_destroy().
- * Errors: ENOMEM, ESYSTEM, ECERTIFICATE (the log record says which file and why), ECONFIG (*config holds a
- * value out of range: see tidings_config_check()). */
+ * Errors: ENOMEM, ESYSTEM, ECERTIFICATE, ECREDENTIALS (the log record says which file and why), ECONFIG
+ * (*config holds a value out of range: see tidings_config_check()). */
 TIDINGS_API int tidings_hub_create(struct tidings_hub **hub, const struct tidings_config *config);
 
 /* Checks ranges without making anything. On ECONFIG *field is the name of the first bad field (static
@@ -271,7 +299,8 @@ TIDINGS_API int tidings_hub_listen(struct tidings_hub *hub, const char *address,
 TIDINGS_API int tidings_hub_start(struct tidings_hub *hub);
 
 /* Changes the fields marked (reload); the others are ignored. Open connections stay. Any thread.
- * Errors: ECONFIG, ENOMEM. */
+ * Errors: ECONFIG, ENOMEM, ECREDENTIALS, EREFUSED (it listens beyond loopback, and no credentials would be
+ * left); then all stays as it was. */
 TIDINGS_API int tidings_hub_reconfigure(struct tidings_hub *hub, const struct tidings_config *config);
 
 /* Begins to drain: /readyz turns 503, new subscriptions are told to come back later, open streams end one

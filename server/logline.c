@@ -226,7 +226,8 @@ size_t logline_write(char *out, enum logline_format format, uint64_t wall_ms,
 #define RATE  100U /* lines a second */
 #define BURST 200U
 
-static const char *const noisy_events[LOGLINE_NOISY_EVENTS] = {"connect", "disconnect", "publish", "refuse"};
+static const char *const noisy_events[LOGLINE_NOISY_EVENTS] = {"connect", "disconnect", "publish", "refuse",
+                                                               "deny"};
 
 void logline_rate_init(struct logline_rate *rate, uint64_t now_ms)
 {

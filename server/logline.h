@@ -28,7 +28,7 @@ size_t logline_write(char *out, enum logline_format format, uint64_t wall_ms,
 
 /* ------------------------------------------------------------------ rate of noisy events */
 
-enum { LOGLINE_NOISY_EVENTS = 4 }; /* connect, disconnect, publish, refuse */
+enum { LOGLINE_NOISY_EVENTS = 5 }; /* connect, disconnect, publish, refuse, deny */
 
 struct logline_bucket {
     uint64_t refilled; /* when, ms of a monotonic clock */

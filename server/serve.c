@@ -24,6 +24,7 @@
 #include "value.h"
 
 #define URL_MAX     160
+#define SHORT_KEY   16   /* bytes */
 #define DRAIN_TURN  20   /* ms between looks at how far the drain is */
 #define DRAIN_GRACE 2000 /* ms for the last bytes of the last stream; a busy machine needs some */
 
@@ -134,7 +135,9 @@ static int listen_all(struct serve *serve)
             continue;
         settings_where(serve->running, "listen", what, sizeof what);
         if (result == TIDINGS_EREFUSED)
-            hint = "; give --insecure if everybody who can reach it may use it";
+            hint =
+                "; set --publish-key and --admin-key, or give --insecure if everybody who can reach it may "
+                "use it";
         if (result == TIDINGS_ECERTIFICATE)
             hint = "; give --tls-cert and --tls-key";
         logger_say(serve->log, TIDINGS_LOG_ERROR, "start", "%s %s: %s%s", what, list->items[i],
@@ -184,12 +187,57 @@ static void say_where_events_are_kept(const struct serve *serve)
                config->store_sync == TIDINGS_SYNC_FULL ? "full" : "normal");
 }
 
+static bool has_tokens(const struct settings *settings)
+{
+    return settings->jwt_secret || settings->jwt_public_key || settings->jwks;
+}
+
+static bool has_credentials(const struct settings *settings)
+{
+    return settings->publish_key.count + settings->admin_key.count > 0 || has_tokens(settings);
+}
+
+static bool is_anonymous(const struct settings *settings)
+{
+    return settings->config.anonymous == TIDINGS_AUTO ? !has_tokens(settings) : settings->config.anonymous;
+}
+
+static size_t count_short(const struct settings_list *keys)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < keys->count; i++)
+        count += strlen(keys->items[i]) < SHORT_KEY;
+    return count;
+}
+
+static void say_credentials(const struct serve *serve)
+{
+    const struct settings *settings = serve->running;
+    size_t shorts = count_short(&settings->publish_key) + count_short(&settings->admin_key);
+
+    logger_say(
+        serve->log, TIDINGS_LOG_INFO, "credentials", "credentials: %zu publish keys, %zu admin keys%s; %s",
+        settings->publish_key.count, settings->admin_key.count, has_tokens(settings) ? ", tokens" : "",
+        is_anonymous(settings) ? "anybody may subscribe, as any client" : "subscribers need credentials");
+    if (settings->admin_key.count == 0 && !has_tokens(settings))
+        logger_say(serve->log, TIDINGS_LOG_WARN, "credentials",
+                   "no admin key: lists, history and the dashboard are closed to everybody");
+    if (shorts > 0)
+        logger_say(
+            serve->log, TIDINGS_LOG_WARN, "credentials",
+            "%zu keys are shorter than %d bytes and may be guessed; openssl rand -hex 32 makes good ones",
+            shorts, SHORT_KEY);
+}
+
 static void greet(const struct serve *serve)
 {
     for (size_t i = 0; i < serve->running->listen.count; i++)
         logger_announce(serve->log, "listen", "listening on %s", serve->urls[i]);
     log_warnings(serve, serve->running);
-    if (serve->running->config.insecure)
+    if (has_credentials(serve->running))
+        say_credentials(serve);
+    else if (serve->running->config.insecure)
         logger_say(serve->log, TIDINGS_LOG_WARN, "insecure",
                    "no credentials configured and --insecure given: whoever reaches this hub may publish; "
                    "names other than loopback ones need --public-host");
@@ -206,7 +254,7 @@ static int start_hub(struct serve *serve)
 
     if (result == TIDINGS_ESTORE)
         return EXIT_FAILED; /* the hub has said what is wrong with the store */
-    if (result == TIDINGS_ECERTIFICATE)
+    if (result == TIDINGS_ECERTIFICATE || result == TIDINGS_ECREDENTIALS)
         return EXIT_USAGE; /* and with which file */
     if (result < 0)
         return complain(serve, "cannot create the hub", result);
@@ -326,7 +374,8 @@ static int check_only(const struct settings *settings)
     bool loopback;
 
     for (size_t i = 0; i < settings->listen.count; i++) {
-        if (settings->config.insecure || !value_address(settings->listen.items[i], &loopback) || loopback)
+        if (settings->config.insecure || has_credentials(settings) ||
+            !value_address(settings->listen.items[i], &loopback) || loopback)
             continue;
         fprintf(stderr, "tidings: %s %s: %s\n", settings_where(settings, "listen", where, sizeof where),
                 settings->listen.items[i], tidings_strerror(TIDINGS_EREFUSED));

@@ -117,8 +117,19 @@ static int check_text(const struct reader *reader, const struct setting *row, co
         "unix:/run/tidings.sock";
     static const char *const store_hint = "memory or a file such as sqlite:/var/lib/tidings/tidings.db";
 
+    static const char *const origin_hint =
+        "an origin such as https://app.example.com or http://localhost:5173: lower case, no path, the "
+        "scheme's own port left out; * and null cannot be listed, because answers carry credentials";
+
     if (row->check(value))
         return 0;
+    if (strcmp(row->form, "KEY") == 0) /* never repeated: it is a secret, or nearly one */
+        return settings_wrong(reader, row, "not 1 to %d bytes of letters, digits and -._~+/= (RFC 6750)",
+                              TIDINGS_KEY_MAX);
+    if (strcmp(row->form, "SECRET") == 0 || strcmp(row->form, "TEXT") == 0)
+        return settings_wrong(reader, row, "must not be empty");
+    if (strcmp(row->form, "ORIGIN") == 0)
+        return settings_wrong_value(reader, row, value, origin_hint);
     if (strcmp(row->form, "ADDR:PORT") == 0)
         return settings_wrong_value(reader, row, value, address_hint);
     if (strcmp(row->form, "memory|sqlite:PATH") == 0)
@@ -213,8 +224,13 @@ int settings_read_number(const struct reader *reader, const struct setting *row,
             return settings_wrong_value(reader, row, value, "a size (16KiB, 1MiB or a number of bytes)");
         return check_range(reader, row, value, *number);
     case SETTING_FLAG:
+        if (row->automatic && strcmp(value, "auto") == 0) {
+            *number = TIDINGS_AUTO;
+            return 0;
+        }
         if (!value_flag(value, &flag))
-            return settings_wrong_value(reader, row, value, "true or false");
+            return settings_wrong_value(reader, row, value,
+                                        row->automatic ? "true, false or auto" : "true or false");
         *number = flag;
         return 0;
     case SETTING_ENUM:
@@ -392,6 +408,11 @@ static int check_config(const struct settings *settings, char *error)
     return -1;
 }
 
+static const char *const *strings_of(const struct settings_list *list)
+{
+    return list->count > 0 ? (const char *const *)list->items : NULL;
+}
+
 int settings_load(struct settings *settings, int argc, char *const *argv, char *const *env, char *error)
 {
     struct reader reader = {.settings = settings, .error = error};
@@ -407,14 +428,21 @@ int settings_load(struct settings *settings, int argc, char *const *argv, char *
         snprintf(error, SETTINGS_ERROR_MAX, "out of memory");
         return -1;
     }
-    if (settings->public_host.count > 0)
-        settings->config.public_hosts = (const char *const *)settings->public_host.items;
+    settings->config.public_hosts = strings_of(&settings->public_host);
+    settings->config.publish_keys = strings_of(&settings->publish_key);
+    settings->config.admin_keys = strings_of(&settings->admin_key);
+    settings->config.cors_origins = strings_of(&settings->cors_origin);
     if (settings->topic_pattern.count > 0)
         settings->config.topic_policies = settings->topic_policy;
     settings->config.topic_policy_count = settings->topic_pattern.count;
     settings->config.store = settings->store;
     settings->config.tls_cert = settings->tls_cert;
     settings->config.tls_key = settings->tls_key;
+    settings->config.jwt_secret = settings->jwt_secret;
+    settings->config.jwt_public_key = settings->jwt_public_key;
+    settings->config.jwks = settings->jwks;
+    settings->config.jwt_issuer = settings->jwt_issuer;
+    settings->config.jwt_audience = settings->jwt_audience;
     return check_config(settings, error);
 }
 
@@ -422,16 +450,29 @@ void settings_finish(struct settings *settings)
 {
     list_finish(&settings->listen);
     list_finish(&settings->public_host);
+    list_finish(&settings->publish_key);
+    list_finish(&settings->admin_key);
+    list_finish(&settings->cors_origin);
     list_finish(&settings->warnings);
     list_finish(&settings->topic_pattern);
     free(settings->store);
     free(settings->tls_cert);
     free(settings->tls_key);
     free(settings->config_file);
+    free(settings->jwt_secret);
+    free(settings->jwt_public_key);
+    free(settings->jwks);
+    free(settings->jwt_issuer);
+    free(settings->jwt_audience);
     settings->store = settings->tls_cert = settings->tls_key = settings->config_file = NULL;
+    settings->jwt_secret = settings->jwt_public_key = settings->jwks = NULL;
+    settings->jwt_issuer = settings->jwt_audience = NULL;
     settings->config.tls_cert = settings->config.tls_key = NULL;
     settings->config.public_hosts = NULL;
+    settings->config.publish_keys = settings->config.admin_keys = settings->config.cors_origins = NULL;
     settings->config.store = NULL;
+    settings->config.jwt_secret = settings->config.jwt_public_key = settings->config.jwks = NULL;
+    settings->config.jwt_issuer = settings->config.jwt_audience = NULL;
     settings->config.topic_policies = NULL;
     settings->config.topic_policy_count = 0;
 }

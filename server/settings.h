@@ -35,11 +35,14 @@ enum settings_origin {
 };
 
 struct settings {
-    struct tidings_config
-        config; /* its public_hosts, store, tls_* and topic_policies point to what is below */
+    struct tidings_config config; /* its lists and texts point to what is below */
     struct settings_list listen;
     struct settings_list public_host;
-    char *store; /* NULL if nothing was said */
+    struct settings_list publish_key;
+    struct settings_list admin_key;
+    struct settings_list cors_origin;
+    char *store; /* NULL if nothing was said; so are these */
+    char *jwt_secret, *jwt_public_key, *jwks, *jwt_issuer, *jwt_audience;
     char *tls_cert;
     char *tls_key;
 

@@ -34,7 +34,7 @@ static bool is_address(const char *text)
     return value_address(text, &loopback);
 }
 
-static bool is_path(const char *text)
+static bool is_some(const char *text)
 {
     return text[0] != '\0';
 }
@@ -58,14 +58,14 @@ static const struct setting listening_rows[] = {
     {.name = "tls-cert",
      .kind = SETTING_TEXT,
      AT(tls_cert),
-     .check = is_path,
+     .check = is_some,
      .form = "FILE",
      .reload = true,
      .help = "certificate for https, with the chain behind it, in PEM; read again by SIGHUP"},
     {.name = "tls-key",
      .kind = SETTING_TEXT,
      AT(tls_key),
-     .check = is_path,
+     .check = is_some,
      .form = "FILE",
      .reload = true,
      .help = "the private key of the certificate, in PEM"},
@@ -100,6 +100,88 @@ static const struct setting listening_rows[] = {
      .max = HOUR,
      .help = "a peer that acknowledges nothing for so long is gone (TCP_USER_TIMEOUT); 0 leaves it to the "
              "kernel"},
+};
+
+static const struct setting credential_rows[] = {
+    {.name = "publish-key",
+     .kind = SETTING_LIST,
+     AT(publish_key),
+     .check = value_key,
+     .form = "KEY",
+     .reload = true,
+     .help = "a key with which a backend may publish (`Authorization: Bearer KEY`)"},
+    {.name = "admin-key",
+     .kind = SETTING_LIST,
+     AT(admin_key),
+     .check = value_key,
+     .form = "KEY",
+     .reload = true,
+     .help = "a key that may do everything: publish, subscribe, lists, metrics, history, the dashboard"},
+    {.name = "jwt-secret",
+     .kind = SETTING_TEXT,
+     AT(jwt_secret),
+     .check = is_some,
+     .form = "SECRET",
+     .reload = true,
+     .help = "verifies tokens (JSON Web Tokens) with HS256, HS384 and HS512; 32 bytes or more"},
+    {.name = "jwt-public-key",
+     .kind = SETTING_TEXT,
+     AT(jwt_public_key),
+     .check = is_some,
+     .form = "FILE",
+     .reload = true,
+     .help = "PEM file of a public key or certificate: verifies RS*, PS*, or the ES* of its curve"},
+    {.name = "jwks",
+     .kind = SETTING_TEXT,
+     AT(jwks),
+     .check = is_some,
+     .form = "FILE",
+     .reload = true,
+     .help = "file with a JSON Web Key Set: several keys, told apart by `kid`"},
+    {.name = "jwt-issuer",
+     .kind = SETTING_TEXT,
+     AT(jwt_issuer),
+     .check = is_some,
+     .form = "TEXT",
+     .reload = true,
+     .help = "what `iss` of a token must be"},
+    {.name = "jwt-audience",
+     .kind = SETTING_TEXT,
+     AT(jwt_audience),
+     .check = is_some,
+     .form = "TEXT",
+     .reload = true,
+     .help = "what must be in `aud` of a token"},
+    {.name = "jwt-leeway",
+     .kind = SETTING_DURATION,
+     AT(config.jwt_leeway),
+     .max = HOUR,
+     .reload = true,
+     .help = "how much the clocks of hub and issuer may differ, for `exp` and `nbf`"},
+    {.name = "jwt-allow-no-exp",
+     .kind = SETTING_FLAG,
+     AT(config.jwt_allow_no_exp),
+     .reload = true,
+     .help = "admit tokens that never expire"},
+    {.name = "anonymous",
+     .kind = SETTING_FLAG,
+     AT(config.anonymous),
+     .automatic = "true without keys of tokens",
+     .reload = true,
+     .help = "whoever comes may subscribe, as any client; otherwise subscribers need credentials"},
+    {.name = "public-metrics",
+     .kind = SETTING_FLAG,
+     AT(config.public_metrics),
+     .reload = true,
+     .help = "metrics need no key"},
+    {.name = "cors-origin",
+     .kind = SETTING_LIST,
+     AT(cors_origin),
+     .check = value_origin,
+     .form = "ORIGIN",
+     .reload = true,
+     .help = "an origin besides the hub's own whose pages may use it, with credentials: "
+             "https://app.example.com"},
 };
 
 static const struct setting limit_rows[] = {
@@ -315,7 +397,7 @@ static const struct setting running_rows[] = {
     {.name = "config",
      .kind = SETTING_TEXT,
      AT(config_file),
-     .check = is_path,
+     .check = is_some,
      .form = "FILE",
      .not_in_file = true,
      .help = "file with lines `name = value` and sections `[topic PATTERN]`; it is read again on SIGHUP"},
@@ -332,8 +414,9 @@ static const struct setting running_rows[] = {
     }
 
 const struct setting_group settings_groups[] = {
-    GROUP("Listening", listening_rows), GROUP("Limits", limit_rows), GROUP("Time", time_rows),
-    GROUP("History", history_rows),     GROUP("Store", store_rows),  GROUP("Running", running_rows),
+    GROUP("Listening", listening_rows), GROUP("Credentials", credential_rows), GROUP("Limits", limit_rows),
+    GROUP("Time", time_rows),           GROUP("History", history_rows),        GROUP("Store", store_rows),
+    GROUP("Running", running_rows),
 };
 const size_t settings_group_count = sizeof settings_groups / sizeof *settings_groups;
 
@@ -408,6 +491,8 @@ void settings_print_value(const struct settings *settings, const struct setting 
         snprintf(out, size, "%s", row->choices[settings_number(settings, row)]);
         return;
     case SETTING_FLAG:
+        if (row->automatic && settings_number(settings, row) == TIDINGS_AUTO)
+            break;
         snprintf(out, size, "%s", settings_number(settings, row) ? "true" : "false");
         return;
     default:

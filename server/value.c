@@ -14,6 +14,8 @@
 #include <string.h>
 #include <sys/un.h>
 
+#include <tidings.h>
+
 struct unit {
     const char *suffix;
     uint64_t factor;
@@ -175,6 +177,28 @@ bool value_host(const char *text)
 bool value_store(const char *text)
 {
     return strcmp(text, "memory") == 0 || (strncmp(text, "sqlite:", 7) == 0 && text[7] != '\0');
+}
+
+bool value_key(const char *text)
+{
+    const char *const keys[] = {text, NULL};
+    const char *field;
+    struct tidings_config config;
+
+    tidings_config_init(&config);
+    config.publish_keys = keys;
+    return tidings_config_check(&config, &field) == 0;
+}
+
+bool value_origin(const char *text)
+{
+    const char *const origins[] = {text, NULL};
+    const char *field;
+    struct tidings_config config;
+
+    tidings_config_init(&config);
+    config.cors_origins = origins;
+    return tidings_config_check(&config, &field) == 0;
 }
 
 void value_print_duration(char *out, size_t size, uint64_t ms)

@@ -26,6 +26,10 @@ bool value_address(const char *text, bool *loopback);
 /* May it stand in a Host header: letters, digits, '.', '-', '_', an IPv6 address in brackets; or just "*"? */
 bool value_host(const char *text);
 
+/* May it be a publish or admin key, an origin to be listed? What these are is the library's to say. */
+bool value_key(const char *text);
+bool value_origin(const char *text);
+
 /* Is it a place to keep events: "memory", or "sqlite:PATH" with a path? */
 bool value_store(const char *text);
 

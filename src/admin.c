@@ -175,7 +175,7 @@ void admin_stream(struct request *r)
         return;
     }
     struct conn_io *io = conn_buffers(r->loop, c);
-    if (!io) {
+    if (!io || !subscribe_remember(r)) {
         http_problem(r, 503, "out_of_memory", "memory is short");
         return;
     }

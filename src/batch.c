@@ -183,6 +183,7 @@ static void free_batch(struct batching *b)
             free(i);
     }
     buf_finish(&b->results);
+    http_forget(&b->request);
     free(b->text);
     free(b);
 }
@@ -274,12 +275,27 @@ static void publish_later(struct batching *b, struct notice *n)
     write_done(b);
 }
 
+/* A body may last longer than what it was admitted with. */
+static bool may_send(const struct batching *b, const struct notice *n, struct problem *why)
+{
+    const struct request *r = &b->request;
+    struct span to = {n->message.to, n->message.to_len};
+    enum auth_result result = auth_may_go_on(&r->who, clock_wall(r->service->clock), why);
+    if (result == AUTH_OK)
+        result = auth_may_send(r->auth, &r->who, n->message.target, to, why);
+    if (result == AUTH_FORBIDDEN)
+        stats_add(&b->loop->stats.denied_forbidden, 1);
+    else if (result != AUTH_OK)
+        stats_add(&b->loop->stats.denied_expired, 1);
+    return result == AUTH_OK;
+}
+
 static void take_message(struct batching *b, struct span object)
 {
     struct notice n;
     struct problem why;
     stats_add(&b->loop->stats.items, 1);
-    if (!notice_read(&n, object, (struct span){0}, &why))
+    if (!notice_read(&n, object, (struct span){0}, &why) || !may_send(b, &n, &why))
         refuse(b, &why);
     else if (publish_needs_waiting(b->request.service))
         publish_later(b, &n);

@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "cors.h"
 #include "text.h"
 
 #define SECOND 1000u
@@ -43,6 +44,7 @@ void tidings_config_init(struct tidings_config *config)
         .idempotency_window = 600 * SECOND,
         .idempotency_keys = 500000,
         .send_buffer = 16 * KIB,
+        .anonymous = TIDINGS_AUTO,
     };
 }
 
@@ -82,6 +84,8 @@ static const struct {
     RANGE(idempotency_window, SECOND, 7 * DAY, false, false),
     RANGE(idempotency_keys, 1, 10000000, false, false),
     RANGE(send_buffer, 1, 64 * KIB * KIB, false, true),
+    RANGE(jwt_leeway, 1, 3600 * SECOND, false, true),
+    RANGE(anonymous, 1, 1, true, true),
 #undef RANGE
 };
 
@@ -135,6 +139,40 @@ static bool is_store(const char *store)
     return strncmp(store, sqlite, sizeof(sqlite) - 1) == 0 && store[sizeof(sqlite) - 1] != '\0';
 }
 
+/* RFC 6750 section 2.1: anything else could not stand in a header. */
+static bool is_key(const char *key)
+{
+    static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~+/=";
+    size_t len = strnlen(key, TIDINGS_KEY_MAX + 1);
+
+    return len > 0 && len <= TIDINGS_KEY_MAX && strspn(key, allowed) == len;
+}
+
+static bool is_origin(const char *origin)
+{
+    return cors_is_origin(span_of(origin));
+}
+
+static bool are_all(const char *const *list, size_t max, bool (*is_one)(const char *text))
+{
+    size_t count = 0;
+
+    for (; list && *list; list++) {
+        if (++count > max || !is_one(*list))
+            return false;
+    }
+    return true;
+}
+
+static const char *wrong_text(const struct tidings_config *config)
+{
+    return !is_store(config->store)                                         ? "store"
+           : !are_all(config->publish_keys, TIDINGS_KEYS_MAX, is_key)       ? "publish_keys"
+           : !are_all(config->admin_keys, TIDINGS_KEYS_MAX, is_key)         ? "admin_keys"
+           : !are_all(config->cors_origins, TIDINGS_ORIGINS_MAX, is_origin) ? "cors_origins"
+                                                                            : NULL;
+}
+
 int tidings_config_check(const struct tidings_config *config, const char **field)
 {
     *field = "size";
@@ -151,12 +189,13 @@ int tidings_config_check(const struct tidings_config *config, const char **field
     *field = "topic_policies";
     if (!are_policies(config->topic_policies, config->topic_policy_count))
         return TIDINGS_ECONFIG;
-    *field = "store";
-    if (!is_store(config->store))
-        return TIDINGS_ECONFIG;
     *field = config->tls_cert ? "tls_key" : "tls_cert";
     if (!config->tls_cert != !config->tls_key)
         return TIDINGS_ECONFIG;
     *field = "store_sync";
-    return config->store_sync > TIDINGS_SYNC_FULL ? TIDINGS_ECONFIG : 0;
+    if (config->store_sync > TIDINGS_SYNC_FULL)
+        return TIDINGS_ECONFIG;
+    const char *wrong = wrong_text(config);
+    *field = wrong ? wrong : *field;
+    return wrong ? TIDINGS_ECONFIG : 0;
 }

@@ -133,6 +133,7 @@ static void drop_buffers(struct loop *l, struct conn *c)
     event_unref(c->io->partial);
     conn_drop_in(l, c);
     conn_release(l, c);
+    auth_forget(&c->io->who);
     buf_finish(&c->io->out);
     free(c->io);
     c->io = NULL;
@@ -219,6 +220,8 @@ void conn_close(struct loop *l, struct conn *c, enum close_cause cause, bool res
     c->fd = -1;
     drop_waiter(l, c);
     drop_buffers(l, c);
+    if (c->more)
+        free(c->more->pass);
     free(c->more);
     c->more = NULL;
     agents_unref(&l->agents, c->agent);
@@ -256,6 +259,41 @@ struct conn_more *conn_more(struct conn *c)
     if (!c->more)
         c->more = calloc(1, sizeof(*c->more));
     return c->more;
+}
+
+bool conn_expire(struct conn *c, uint64_t when, const char *reason)
+{
+    if (when == 0)
+        return true;
+    struct conn_more *more = conn_more(c);
+    if (more && (more->expires == 0 || when < more->expires)) {
+        more->expires = when;
+        more->expiry_reason = reason;
+    }
+    return more != NULL;
+}
+
+bool conn_set_pass(struct conn *c, struct span id, struct span subject)
+{
+    struct conn_more *more = conn_more(c);
+    struct pass *pass = more ? malloc(sizeof(*pass) + id.len + subject.len) : NULL;
+    if (!pass)
+        return false;
+    pass->id_len = (uint16_t)id.len;
+    pass->subject_len = (uint16_t)subject.len;
+    if (id.len > 0)
+        memcpy(pass->text, id.p, id.len);
+    if (subject.len > 0)
+        memcpy(pass->text + id.len, subject.p, subject.len);
+    free(more->pass);
+    more->pass = pass;
+    return true;
+}
+
+struct span conn_token_id(const struct conn *c)
+{
+    const struct pass *pass = c->more ? c->more->pass : NULL;
+    return pass && pass->id_len > 0 ? (struct span){pass->text, pass->id_len} : (struct span){0};
 }
 
 /* ---- its socket, or what stands for it ---- */

@@ -50,6 +50,7 @@ enum conn_state {
     X(RESET, closed_reset, "reset")                                                                          \
     X(TIMEOUT, closed_timeout, "timeout")                                                                    \
     X(AGE, closed_age, "max_age")                                                                            \
+    X(EXPIRED, closed_expired, "expired")                                                                    \
     X(DRAIN, closed_drain, "drain")                                                                          \
     X(KICK, closed_kick, "disconnected")                                                                     \
     X(SLOW, closed_slow, "slow_reader")                                                                      \
@@ -95,6 +96,7 @@ struct conn_io {
                          not come yet; UINT64_MAX when chunked */
     struct h1_chunked chunked;
     struct waiter *waiter; /* WAIT, FEED */
+    struct who who;        /* BODY: who asks, found out when the head was there */
     size_t reserved;       /* of loop->request_bytes, until what is in `out` is sent */
     bool last;             /* nothing is read behind the request that is being answered */
 };
@@ -122,6 +124,16 @@ struct conn_more {
     struct h2_session *session;    /* that runs on its socket, or NULL */
     /* Ends the session, before the socket is closed. */
     void (*closing)(struct loop *l, struct conn *c, enum close_cause cause);
+    uint64_t expires;          /* wall clock, ms: the stream may not live longer; 0 = no such end */
+    const char *expiry_reason; /* of `__expired`; static */
+    struct pass *pass;         /* the token by which a stream came, or NULL; constant while joined */
+};
+
+/* What is kept of a token, so that it can be revoked; neither is secret. */
+struct pass {
+    uint16_t id_len;      /* jti; 0 = it has none */
+    uint16_t subject_len; /* sub; the same */
+    char text[];          /* the one, then the other */
 };
 
 struct conn {
@@ -203,6 +215,14 @@ struct conn_io *conn_buffers(struct loop *l, struct conn *c);
 /* What it has beyond the ordinary, zeroed if it is new; NULL when memory is short. Lives as long as the
  * connection is open. */
 struct conn_more *conn_more(struct conn *c);
+
+/* A stream to be may live until then and no longer, wall clock, ms; of several such ends the first counts. 0:
+ * nothing changes. reason: what it is told, static. False: memory is short. */
+bool conn_expire(struct conn *c, uint64_t when, const char *reason);
+
+/* By which token it comes, before it has joined. False: memory is short. */
+bool conn_set_pass(struct conn *c, struct span id, struct span subject);
+struct span conn_token_id(const struct conn *c); /* p = NULL: none */
 
 /* Bytes that the socket, or the carrier, takes: as io's send. */
 ssize_t conn_send(struct loop *l, struct conn *c, const struct iovec *iov, int count);

@@ -14,6 +14,7 @@
 #include "deliver.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #define PULL_BYTES LOOP_FLAT_BUFFER
@@ -374,11 +375,26 @@ static void schedule_heartbeat(struct loop *l, struct conn *c, bool first)
     c->heartbeat_at = (uint32_t)l->now + rng_shorten(&l->rng, every, first ? 50 : 10);
 }
 
+/* Until a stream has to end for what it was admitted with, ms; 0 = never. Deadlines are shorter than the life
+ * of some tokens: then it is asked again. */
+static uint32_t time_left(struct loop *l, const struct conn *c)
+{
+    const uint64_t longest = 24ull * 3600 * 1000;
+    uint64_t now = clock_wall(l->clock), expires = c->more ? c->more->expires : 0;
+    if (expires == 0)
+        return 0;
+    return expires <= now ? 1 : expires - now > longest ? (uint32_t)longest : (uint32_t)(expires - now);
+}
+
 void deliver_begin(struct loop *l, struct conn *c, uint32_t age)
 {
     conn_begin_stream(l, c);
     stats_add(&l->stats.streams_opened, 1);
-    conn_set_deadline(l, c, age ? rng_shorten(&l->rng, age, 20) : 0);
+    uint32_t left = time_left(l, c);
+    age = age ? rng_shorten(&l->rng, age, 20) : 0;
+    if (left > 0 && (age == 0 || left < age))
+        age = left;
+    conn_set_deadline(l, c, age);
     schedule_heartbeat(l, c, true);
     conn_list(l, c);
 }
@@ -394,6 +410,32 @@ void deliver_end(struct loop *l, struct conn *c, enum close_cause cause)
         event_put_end(&io->out, conn_is_chunked(c));
     }
     conn_list(l, c);
+}
+
+static void say_expired(struct loop *l, struct conn *c)
+{
+    char json[64];
+    struct conn_io *io = conn_buffers(l, c);
+    int n = snprintf(json, sizeof(json), "{\"reason\":\"%s\"}", c->more->expiry_reason);
+    if (io)
+        event_put(&io->out, conn_is_chunked(c), "__expired", (struct span){0}, (struct span){json, (size_t)n},
+                  0);
+}
+
+void deliver_due(struct loop *l, struct conn *c)
+{
+    const uint64_t rounding = 10; /* the deadline was of another clock */
+    uint64_t expires = c->more ? c->more->expires : 0;
+    if (l->draining) {
+        deliver_end(l, c, CLOSE_DRAIN);
+    } else if (expires > 0 && clock_wall(l->clock) + rounding >= expires) {
+        say_expired(l, c);
+        deliver_end(l, c, CLOSE_EXPIRED);
+    } else if (expires > 0 && l->config.max_connection_age == 0) {
+        conn_set_deadline(l, c, time_left(l, c));
+    } else {
+        deliver_end(l, c, CLOSE_AGE);
+    }
 }
 
 /* ---- a loop's turn ---- */

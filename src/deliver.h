@@ -24,6 +24,10 @@ void deliver_begin(struct loop *l, struct conn *c, uint32_t age);
 /* Ends a stream in good order: a jittered `retry:`, the end of the body, then the connection. */
 void deliver_end(struct loop *l, struct conn *c, enum close_cause cause);
 
+/* Its deadline has passed: it ends, for its age, for a drain, or because what it was admitted with has
+ * expired; then it is told so with `__expired`. */
+void deliver_due(struct loop *l, struct conn *c);
+
 /* Takes the loop's news, marks whom they concern and sends broadcasts to everybody. */
 void deliver_news(struct loop *l);
 

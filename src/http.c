@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT
  *
  * http - see http.h. Order of the checks, first failure answers: Host (421), path (404), method (405),
- * media type (415), length (411, 413).
+ * credentials (401, 403), media type (415), length (411, 413). So a stranger learns of a route that it is
+ * there and what it is called, and of its body nothing is read.
  */
 #include "http.h"
 
+#include "cors.h"
 #include "json.h"
 
 #include <stdarg.h>
@@ -66,6 +68,8 @@ static struct head begin_head(struct request *r, int status, struct span type)
     if (type.len > 0)
         h1_put_field(&h.io->out, "Content-Type", type);
     buf_puts(&h.io->out, "X-Content-Type-Options: nosniff\r\n");
+    if (auth_origins(r->auth))
+        cors_put(&h.io->out, r->origin);
     return h;
 }
 
@@ -286,44 +290,84 @@ bool http_query_number(struct request *r, const char *name, uint64_t max, uint64
     return false;
 }
 
-/* ---- Host ---- */
+/* ---- credentials ---- */
 
-static struct span without_port(struct span host)
+static _Atomic uint64_t *counter_of(struct stats *s, enum auth_result result)
 {
-    size_t n = host.len;
-    while (n > 0 && host.p[n - 1] >= '0' && host.p[n - 1] <= '9')
-        n--;
-    return n > 0 && host.p[n - 1] == ':' ? (struct span){host.p, n - 1} : host;
+    return result == AUTH_MISSING     ? &s->denied_missing
+           : result == AUTH_EXPIRED   ? &s->denied_expired
+           : result == AUTH_FORBIDDEN ? &s->denied_forbidden
+                                      : &s->denied_invalid;
 }
 
-static bool is_loopback_v4(struct span name)
+void http_deny(struct request *r, enum auth_result result, const struct problem *why)
 {
-    struct span rest = name, part;
-    unsigned parts = 0;
-    uint64_t number, first = 0;
-    while (rest.p) {
-        part = span_split(&rest, '.');
-        if (part.len > 3 || !text_u64(part.p, part.len, &number) || number > 255)
-            return false;
-        first = parts++ == 0 ? number : first;
-    }
-    return parts == 4 && first == 127;
+    stats_add(counter_of(&r->loop->stats, result), 1);
+    service_denied(r->service, r->x->conn, why->code);
+    /* RFC 6750 section 3: no error when nothing came. */
+    if (why->status != 401)
+        http_refuse(r, why);
+    else
+        reply_problem(r, why,
+                      result == AUTH_MISSING
+                          ? "Cache-Control: no-store\r\nWWW-Authenticate: Bearer realm=\"tidings\"\r\n"
+                          : "Cache-Control: no-store\r\nWWW-Authenticate: Bearer realm=\"tidings\", "
+                            "error=\"invalid_token\"\r\n");
 }
 
-/* Without credentials a web page must not reach the hub by DNS rebinding: its Host would be the page's own
- * name. Only loopback names and those that were configured are answered. HTTP/1.0 without Host is no browser.
- */
-static bool knows_host(const struct request *r)
+bool http_is_own_page(struct request *r)
 {
-    struct span name = without_port(r->head->host);
-    if (r->head->host.len == 0 || span_eq_nocase(name, SPAN("localhost")) || span_eq(name, SPAN("[::1]")) ||
-        is_loopback_v4(name))
+    struct span origin = r->head->known[H1_ORIGIN];
+    struct problem why;
+    if (r->origin || (origin.p && cors_is_same(origin, r->head->host, r->x->conn->tls)))
         return true;
-    for (const char *const *host = r->loop->config.public_hosts; host && *host; host++)
-        if (strcmp(*host, "*") == 0 || span_eq_nocase(name, span_of(*host)) ||
-            span_eq_nocase(r->head->host, span_of(*host)))
-            return true;
+    stats_add(&r->loop->stats.denied_origin, 1);
+    service_denied(r->service, r->x->conn, "origin");
+    problem_set(&why, 403, "origin",
+                origin.p
+                    ? "Origin: not the one of Host, and not listed (--cors-origin)"
+                    : "Origin: missing; what a cookie allows is only done for a page of this hub, or of a "
+                      "listed origin");
+    http_refuse(r, &why);
     return false;
+}
+
+static bool is_safe(const struct request *r)
+{
+    return r->is_head || span_eq(r->head->method, SPAN("GET"));
+}
+
+static enum auth_result ask_right(const struct request *r, enum right right, struct problem *why)
+{
+    switch (right) {
+    case RIGHT_SUBSCRIBE:
+        return auth_may_subscribe(r->auth, &r->who, why);
+    case RIGHT_PUBLISH:
+        return auth_may_publish(r->auth, &r->who, why);
+    case RIGHT_METRICS:
+        return auth_may_measure(r->auth, &r->who, why);
+    case RIGHT_ADMIN:
+        return auth_may_administrate(r->auth, &r->who, why);
+    case RIGHT_OPEN:
+        break;
+    }
+    return AUTH_OK;
+}
+
+/* Finds out who asks, and whether he may use the route. False: answered. */
+static bool admits(struct request *r, enum right right)
+{
+    struct problem why;
+    if (right == RIGHT_OPEN)
+        return true;
+    enum auth_use use = right == RIGHT_SUBSCRIBE ? AUTH_TO_SUBSCRIBE : AUTH_TO_ACT;
+    enum auth_result result =
+        auth_identify(r->auth, r->head, use, clock_wall(r->service->clock), &r->who, &why);
+    if (result == AUTH_OK)
+        result = ask_right(r, right, &why);
+    if (result != AUTH_OK)
+        http_deny(r, result, &why);
+    return result == AUTH_OK && (!r->who.by_cookie || is_safe(r) || http_is_own_page(r));
 }
 
 /* ---- routing ---- */
@@ -353,12 +397,21 @@ void http_method_not_allowed(struct request *r, const char *allowed)
 {
     static const struct problem refused = {405, "method_not_allowed",
                                            "this path does not take this method; see Allow"};
-    char extra[160];
-    snprintf(extra, sizeof(extra), "Cache-Control: no-store\r\nAllow: %s, OPTIONS\r\n", allowed);
-    if (span_eq(r->head->method, SPAN("OPTIONS")))
-        http_reply(r, 204, (struct span){0}, (struct span){0}, extra);
+    struct buf extra;
+    buf_init(&extra, 1024);
+    bool asks = span_eq(r->head->method, SPAN("OPTIONS"));
+    buf_printf(&extra, "Cache-Control: no-store\r\nAllow: %s, OPTIONS\r\n", allowed);
+    /* A preflight carries no credentials, so it is answered before anybody asks for them. */
+    if (asks && r->origin && h1_field(r->head, SPAN("access-control-request-method")).p)
+        cors_put_preflight(&extra, allowed);
+    buf_putc(&extra, '\0');
+    if (extra.failed)
+        http_problem(r, 503, "out_of_memory", "memory is short");
+    else if (asks)
+        http_reply(r, 204, (struct span){0}, (struct span){0}, extra.data);
     else
-        reply_problem(r, &refused, extra);
+        reply_problem(r, &refused, extra.data);
+    buf_finish(&extra);
 }
 
 /* The route of the request; NULL when it was answered already. */
@@ -387,23 +440,36 @@ static const struct route *find_route(struct request *r)
 
 static struct request request_of(void *user, struct exchange *x)
 {
+    struct auth *auth = x->loop->auth;
+    struct span origin = x->head ? x->head->known[H1_ORIGIN] : (struct span){0};
     return (struct request){.service = user,
                             .loop = x->loop,
                             .x = x,
                             .head = x->head,
+                            .auth = auth,
+                            .origin = cors_find(auth_origins(auth), origin),
                             .body = x->body,
                             .is_head = x->head && span_eq(x->head->method, SPAN("HEAD")),
                             .keep_alive = x->head && x->head->keep_alive,
                             .raw = x->conn->raw};
 }
 
-struct request http_keep(const struct request *r)
+struct request http_keep(struct request *r)
 {
     struct request kept = *r;
     kept.x = NULL;
     kept.head = NULL;
     kept.body = kept.param = (struct span){0};
+    auth_ref(kept.auth);
+    r->who = (struct who){.kind = AUTH_NOBODY}; /* the copy's now */
     return kept;
+}
+
+void http_forget(struct request *kept)
+{
+    auth_forget(&kept->who);
+    auth_unref(kept->auth);
+    kept->auth = NULL;
 }
 
 bool http_has_lines(const struct request *r)
@@ -448,28 +514,58 @@ static void handle(struct request *r, const struct route *route)
         not_found(r);
 }
 
-bool http_on_head(void *user, struct exchange *x)
+/* Whom the head has shown is known when the body is there, too. False: answered. */
+static bool remember(struct request *r)
 {
-    struct request r = request_of(user, x);
-    if (!knows_host(&r)) {
-        http_problem(&r, 421, "misdirected_request",
+    if (r->who.kind == AUTH_NOBODY)
+        return true;
+    struct conn_io *io = conn_buffers(r->loop, r->x->conn);
+    if (!io) {
+        http_problem(r, 503, "out_of_memory", "memory is short");
+        return false;
+    }
+    io->who = r->who;
+    r->who = (struct who){.kind = AUTH_NOBODY};
+    return true;
+}
+
+/* True: the body is wanted first. */
+static bool take_head(struct request *r)
+{
+    const struct h1_head *head = r->head;
+    if (!auth_knows_host(r->auth, head->host)) {
+        http_problem(r, 421, "misdirected_request",
                      "Host: this hub answers loopback names only; allow others with --public-host");
         return false;
     }
-    const struct route *route = find_route(&r);
+    const struct route *route = find_route(r);
     enum body_kind body = route ? route->body : BODY_ANY;
-    if (x->answered || !takes_body(&r, body))
+    if (r->x->answered || (route && !admits(r, route->right)) || !takes_body(r, body))
         return false;
-    if (x->head->has_body && !(body == BODY_LINES && http_has_lines(&r)))
-        return true;
-    handle(&r, route);
+    if (head->has_body && !(body == BODY_LINES && http_has_lines(r)))
+        return remember(r);
+    handle(r, route);
     return false;
+}
+
+bool http_on_head(void *user, struct exchange *x)
+{
+    struct request r = request_of(user, x);
+    bool wanted = take_head(&r);
+    auth_forget(&r.who);
+    return wanted;
 }
 
 void http_on_request(void *user, struct exchange *x)
 {
     struct request r = request_of(user, x);
+    struct conn_io *io = x->conn->io;
+    if (io) {
+        r.who = io->who;
+        io->who = (struct who){.kind = AUTH_NOBODY};
+    }
     handle(&r, find_route(&r));
+    auth_forget(&r.who);
 }
 
 void http_on_bad(void *user, struct exchange *x, const struct h1_error *error)

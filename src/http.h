@@ -10,8 +10,9 @@
 #include "problem.h"
 #include "service.h"
 
-/* Who may use a route. Until credentials exist every right is granted to whoever can reach the hub. */
-enum right { RIGHT_OPEN, RIGHT_SUBSCRIBE, RIGHT_PUBLISH, RIGHT_ADMIN };
+/* Who may use a route, once credentials are configured; until then whoever can reach the hub may. To what one
+ * may subscribe, and to whom one may publish, the handler asks when it knows it. */
+enum right { RIGHT_OPEN, RIGHT_SUBSCRIBE, RIGHT_PUBLISH, RIGHT_METRICS, RIGHT_ADMIN };
 
 struct request {
     struct service *service;
@@ -19,10 +20,13 @@ struct request {
     struct exchange *x;
     const struct h1_head *head;
     struct span body;
-    struct span param; /* of the path, where the pattern has `{}`; still percent-encoded */
-    bool is_head;      /* HEAD: the answer has no body */
-    bool keep_alive;   /* the connection may go on after the answer */
-    bool raw;          /* HTTP/1.0, HTTP/2: no chunks */
+    struct span param;  /* of the path, where the pattern has `{}`; still percent-encoded */
+    struct auth *auth;  /* the loop's; of a kept request a reference */
+    struct who who;     /* whoever asks; of a route that is open to all he is not asked for */
+    const char *origin; /* the listed origin whose page asks, in auth; NULL if none does */
+    bool is_head;       /* HEAD: the answer has no body */
+    bool keep_alive;    /* the connection may go on after the answer */
+    bool raw;           /* HTTP/1.0, HTTP/2: no chunks */
 };
 
 /* What a route takes for a body. */
@@ -64,8 +68,17 @@ void http_problem(struct request *r, int status, const char *code, const char *d
 /* The same for a problem that is there already. */
 void http_refuse(struct request *r, const struct problem *p);
 
-/* A copy that outlives the bytes of the request, for an answer that comes later: give it an exchange then. */
-struct request http_keep(const struct request *r);
+/* A copy that outlives the bytes of the request, for an answer that comes later: give it an exchange then.
+ * Whoever asks is the copy's from then on. To be ended with http_forget(). */
+struct request http_keep(struct request *r);
+void http_forget(struct request *kept);
+
+/* Answers with 400, 401 or 403, counts and logs it. why->code is what is logged. */
+void http_deny(struct request *r, enum auth_result result, const struct problem *why);
+
+/* May a request with a cookie in it change something? Only from a page of the hub's own, or of a listed
+ * origin. False: answered. */
+bool http_is_own_page(struct request *r);
 
 /* Is the body application/x-ndjson, for a route of BODY_LINES? */
 bool http_has_lines(const struct request *r);

@@ -28,28 +28,20 @@
 #include <time.h>
 #include <unistd.h>
 
-#define METHOD_MAX   32
 #define DRAIN_MAX_MS (24u * 3600 * 1000) /* deadlines are kept modulo 2^32 ms */
-
-/* A NULL-ended copy of configured host names; lists are kept until the end, because a loop may still read the
- * one before. They only grow by reloads. */
-struct host_list {
-    struct host_list *next;
-    char *names[];
-};
 
 static const struct route routes[] = {
     {"GET", "/api/sse/subscribe/{}", RIGHT_SUBSCRIBE, BODY_ANY, subscribe_handle},
     {"POST", "/api/sse/notify", RIGHT_PUBLISH, BODY_JSON, notify_handle},
     {"POST", "/api/sse/notify/batch", RIGHT_PUBLISH, BODY_LINES, batch_handle},
-    {"GET", "/api/sse/metrics", RIGHT_ADMIN, BODY_ANY, lists_metrics},
+    {"GET", "/api/sse/metrics", RIGHT_METRICS, BODY_ANY, lists_metrics},
     {"GET", "/api/sse/clients", RIGHT_ADMIN, BODY_ANY, lists_clients},
     {"GET", "/api/sse/clients/{}", RIGHT_ADMIN, BODY_ANY, lists_client},
     {"DELETE", "/api/sse/clients/{}", RIGHT_ADMIN, BODY_ANY, lists_kick_client},
     {"DELETE", "/api/sse/connections/{}", RIGHT_ADMIN, BODY_ANY, lists_kick_connection},
     {"GET", "/api/sse/history", RIGHT_ADMIN, BODY_ANY, history_handle},
     {"GET", "/api/sse/admin/stream", RIGHT_ADMIN, BODY_ANY, admin_stream},
-    {"GET", "/metrics", RIGHT_ADMIN, BODY_ANY, metrics_prometheus},
+    {"GET", "/metrics", RIGHT_METRICS, BODY_ANY, metrics_prometheus},
     {"GET", "/healthz", RIGHT_OPEN, BODY_ANY, metrics_health},
     {"GET", "/readyz", RIGHT_OPEN, BODY_ANY, metrics_ready},
     {"GET", "/openapi.json", RIGHT_OPEN, BODY_ANY, pages_openapi},
@@ -140,28 +132,18 @@ static uint32_t count_loops(const struct tidings_config *c)
     return cores < 1 ? 1 : cores > REGISTRY_LOOPS_MAX ? REGISTRY_LOOPS_MAX : (uint32_t)cores;
 }
 
-/* Copies the names so that the caller's strings need not live. */
-static int keep_hosts(struct tidings_hub *hub, struct tidings_config *config)
+/* What is configured of credentials, hosts and origins is in *auth from now on, and nowhere else. */
+static int make_auth(const struct tidings_hub *hub, struct tidings_config *config, struct auth **auth)
 {
-    size_t count = 0, bytes = 0;
-    if (!config->public_hosts)
-        return 0;
-    for (; config->public_hosts[count]; count++)
-        bytes += strlen(config->public_hosts[count]) + 1;
-    struct host_list *list = malloc(sizeof(*list) + (count + 1) * sizeof(char *) + bytes);
-    if (!list)
-        return TIDINGS_ENOMEM;
-    char *text = (char *)(list->names + count + 1);
-    for (size_t i = 0; i < count; i++) {
-        size_t n = strlen(config->public_hosts[i]) + 1;
-        list->names[i] = memcpy(text, config->public_hosts[i], n);
-        text += n;
-    }
-    list->names[count] = NULL;
-    list->next = hub->hosts;
-    hub->hosts = list;
-    config->public_hosts = (const char *const *)list->names;
-    return 0;
+    char error[AUTH_ERROR_MAX];
+    int rc = auth_create(auth, config, &hub->secret, error);
+    const struct report told = {.log = config->log, .user = config->user};
+    if (rc == TIDINGS_ECREDENTIALS)
+        report(&told, TIDINGS_LOG_ERROR, "credentials", error, NULL, 0);
+    config->public_hosts = config->publish_keys = config->admin_keys = config->cors_origins = NULL;
+    config->jwt_secret = config->jwt_public_key = config->jwks = NULL;
+    config->jwt_issuer = config->jwt_audience = NULL;
+    return rc;
 }
 
 static void apply_limits(struct tidings_hub *hub)
@@ -305,16 +287,19 @@ int hub_create_in(struct tidings_hub **out, const struct tidings_config *config,
     hub->world = *world;
     hub->clock = world->clock;
     hub->loop_count = count_loops(config);
-    rc = rules_make(config, &hub->rules);
+    rc = rng_secret(&hub->secret, sizeof(hub->secret)) < 0 ? TIDINGS_ESYSTEM : 0;
+    rc = rc < 0 ? rc : make_auth(hub, &hub->config, &hub->auth);
+    rc = rc < 0 ? rc : rules_make(config, &hub->rules);
     rc = rc < 0 ? rc : make_log(hub);
     if (rc < 0) {
         free(hub->rules);
+        auth_unref(hub->auth);
         free(hub);
         return rc;
     }
     apply_limits(hub);
     hub->loops = calloc(hub->loop_count, sizeof(*hub->loops));
-    rc = hub->loops ? keep_hosts(hub, &hub->config) : TIDINGS_ENOMEM;
+    rc = hub->loops ? 0 : TIDINGS_ENOMEM;
     rc = rc < 0 ? rc : load_tls(hub, config);
     wire(hub);
     rc = rc < 0 ? rc : fill_log(hub);
@@ -333,15 +318,6 @@ int tidings_hub_create(struct tidings_hub **hub, const struct tidings_config *co
     return hub_create_in(hub, config, &real);
 }
 
-static void free_routes(struct tidings_hub *hub)
-{
-    for (size_t i = 0; i < hub->service.embedded_count; i++) {
-        free(hub->routes[i].method);
-        free(hub->routes[i].path);
-    }
-    free(hub->routes);
-}
-
 void tidings_hub_destroy(struct tidings_hub *hub)
 {
     if (!hub)
@@ -352,13 +328,9 @@ void tidings_hub_destroy(struct tidings_hub *hub)
     sequencer_finish(&hub->sequencer);
     registry_finish(&hub->registry);
     log_finish(&hub->log);
-    free_routes(hub);
-    while (hub->hosts) {
-        struct host_list *next = hub->hosts->next;
-        free(hub->hosts);
-        hub->hosts = next;
-    }
+    hub_free_routes(hub);
     tls_server_destroy(hub->tls);
+    auth_unref(hub->auth);
     free(hub->pages);
     free(hub->rules);
     free(hub->loops);
@@ -366,6 +338,12 @@ void tidings_hub_destroy(struct tidings_hub *hub)
 }
 
 /* ---- before start ---- */
+
+/* Addresses beyond loopback need credentials, or somebody who says that they need none. */
+static bool may_be_anywhere(const struct auth *auth, const struct tidings_config *config)
+{
+    return config->insecure || auth_is_on(auth);
+}
 
 int tidings_hub_listen(struct tidings_hub *hub, const char *address, char *url, size_t url_size)
 {
@@ -375,7 +353,7 @@ int tidings_hub_listen(struct tidings_hub *hub, const char *address, char *url, 
         return TIDINGS_EADDRESS;
     const struct listener_options options = {.user_timeout = hub->config.user_timeout,
                                              .send_buffer = hub->config.send_buffer,
-                                             .anywhere = hub->config.insecure,
+                                             .anywhere = may_be_anywhere(hub->auth, &hub->config),
                                              .tls = hub->tls != NULL};
     struct listener *l = &hub->listeners[hub->listener_count];
     int rc = listener_open(l, address, hub->loop_count, &options);
@@ -391,59 +369,6 @@ int tidings_hub_listen(struct tidings_hub *hub, const char *address, char *url, 
         memcpy(url, l->url, n);
         url[n] = '\0';
     }
-    return 0;
-}
-
-int tidings_hub_pages(struct tidings_hub *hub, const struct tidings_page *pages, size_t count)
-{
-    size_t have = hub->service.page_count;
-    if (hub->state != HUB_NEW)
-        return TIDINGS_ESTATE;
-    for (size_t i = 0; i < count; i++)
-        if (!pages[i].path || pages[i].path[0] != '/' || !pages[i].content_type)
-            return TIDINGS_EINVAL;
-    const struct tidings_page **all = realloc(hub->pages, (have + count + 1) * sizeof(*all));
-    if (!all)
-        return TIDINGS_ENOMEM;
-    for (size_t i = 0; i < count; i++)
-        all[have + i] = &pages[i];
-    hub->pages = all;
-    hub->service.pages = all;
-    hub->service.page_count = have + count;
-    return 0;
-}
-
-static bool is_method(const char *method)
-{
-    size_t n = strlen(method);
-    return n > 0 && n <= METHOD_MAX && strspn(method, "ABCDEFGHIJKLMNOPQRSTUVWXYZ-") == n;
-}
-
-int tidings_hub_route(struct tidings_hub *hub, const char *method, const char *path, tidings_handler *handle,
-                      void *user)
-{
-    size_t have = hub->service.embedded_count, n = path ? strlen(path) : 0;
-    if (hub->state != HUB_NEW)
-        return TIDINGS_ESTATE;
-    if (!method || !is_method(method) || !handle || n == 0 || path[0] != '/')
-        return TIDINGS_EINVAL;
-    struct embedder_route *all = realloc(hub->routes, (have + 1) * sizeof(*all));
-    if (!all)
-        return TIDINGS_ENOMEM;
-    hub->routes = all;
-    hub->service.embedded = all;
-    bool prefix = n >= 2 && strcmp(path + n - 2, "/*") == 0;
-    all[have] = (struct embedder_route){.method = strdup(method),
-                                        .path = strndup(path, prefix ? n - 1 : n),
-                                        .prefix = prefix,
-                                        .handler = handle,
-                                        .user = user};
-    if (!all[have].method || !all[have].path) {
-        free(all[have].method);
-        free(all[have].path);
-        return TIDINGS_ENOMEM;
-    }
-    hub->service.embedded_count++;
     return 0;
 }
 
@@ -494,6 +419,7 @@ static int prepare_loop(struct tidings_hub *hub, uint32_t i)
         return TIDINGS_ESYSTEM;
     log_lock(&hub->log); /* a reload may be under way */
     int rc = loop_init(l, i, io, &hub->clock, &hub->registry, &hub->config);
+    l->auth = rc == 0 ? auth_ref(hub->auth) : NULL;
     log_unlock(&hub->log);
     if (rc < 0) {
         destroy_io(hub, io);
@@ -503,6 +429,7 @@ static int prepare_loop(struct tidings_hub *hub, uint32_t i)
     l->handler = &handler;
     l->user = &hub->service;
     l->shared_config = &hub->config;
+    l->shared_auth = &hub->auth;
     return acceptor_listen(l, fds, hub->listener_count) < 0 ? TIDINGS_ESYSTEM : 0;
 }
 
@@ -597,42 +524,83 @@ int tidings_hub_start(struct tidings_hub *hub)
     return rc;
 }
 
-int tidings_hub_reconfigure(struct tidings_hub *hub, const struct tidings_config *config)
+/* What is read when listening starts, and whom to call, stays as it was. */
+static void keep_fixed(struct tidings_config *fresh, const struct tidings_config *before)
+{
+    fresh->loops = before->loops;
+    fresh->user_timeout = before->user_timeout;
+    fresh->send_buffer = before->send_buffer;
+    fresh->insecure = before->insecure;
+    fresh->tls_cert = fresh->tls_key = NULL; /* paths of the caller's, read already */
+    fresh->store = before->store;
+    fresh->store_sync = before->store_sync;
+    fresh->user = before->user;
+    fresh->authorize = before->authorize;
+    fresh->on_connect = before->on_connect;
+    fresh->on_disconnect = before->on_disconnect;
+    fresh->log = before->log;
+}
+
+static bool is_beyond_loopback(const struct tidings_hub *hub)
+{
+    bool beyond = false;
+    for (uint32_t i = 0; i < hub->listener_count; i++)
+        beyond |= hub->listeners[i].beyond;
+    return beyond;
+}
+
+/* All that a reload replaces, made before anything is. */
+struct reload {
+    struct tidings_config config;
+    struct log_rule *rules;
+    struct auth *auth;
+};
+
+static bool would_be_open(struct tidings_hub *hub, const struct auth *auth)
+{
+    log_lock(&hub->log);
+    bool open = is_beyond_loopback(hub) && !may_be_anywhere(auth, &hub->config);
+    log_unlock(&hub->log);
+    return open;
+}
+
+/* The certificate comes last: it is in use when it is read. */
+static int prepare_reload(struct tidings_hub *hub, const struct tidings_config *config, struct reload *r)
 {
     const char *field;
-    struct tidings_config fresh = *config;
+    *r = (struct reload){.config = *config};
     int rc = tidings_config_check(config, &field);
-    if (rc < 0)
-        return rc;
-    struct log_rule *rules;
-    rc = load_tls(hub, config);
-    rc = rc < 0 ? rc : rules_make(config, &rules);
-    if (rc < 0)
-        return rc;
-    log_lock(&hub->log);
-    rc = keep_hosts(hub, &fresh);
+    rc = rc < 0 ? rc : rules_make(config, &r->rules);
+    rc = rc < 0 ? rc : make_auth(hub, &r->config, &r->auth);
+    rc = rc == 0 && would_be_open(hub, r->auth) ? TIDINGS_EREFUSED : rc;
+    return rc < 0 ? rc : load_tls(hub, config);
+}
+
+/* Under the lock: what is in *r becomes what counts, and what counted is in *r. */
+static void exchange(struct tidings_hub *hub, struct reload *r)
+{
+    struct log_rule *rules = hub->rules;
+    struct auth *auth = hub->auth;
+    keep_fixed(&r->config, &hub->config);
+    hub->config = r->config;
+    hub->rules = r->rules;
+    hub->auth = r->auth;
+    apply_limits(hub);
+    r->rules = rules;
+    r->auth = auth;
+}
+
+int tidings_hub_reconfigure(struct tidings_hub *hub, const struct tidings_config *config)
+{
+    struct reload r;
+    int rc = prepare_reload(hub, config, &r);
     if (rc == 0) {
-        /* What is read when listening starts, and whom to call, stays as it was. */
-        fresh.loops = hub->config.loops;
-        fresh.user_timeout = hub->config.user_timeout;
-        fresh.send_buffer = hub->config.send_buffer;
-        fresh.insecure = hub->config.insecure;
-        fresh.tls_cert = fresh.tls_key = NULL; /* paths of the caller's, read already */
-        fresh.store = hub->config.store;
-        fresh.store_sync = hub->config.store_sync;
-        fresh.user = hub->config.user;
-        fresh.authorize = hub->config.authorize;
-        fresh.on_connect = hub->config.on_connect;
-        fresh.on_disconnect = hub->config.on_disconnect;
-        fresh.log = hub->config.log;
-        hub->config = fresh;
-        struct log_rule *before = hub->rules;
-        hub->rules = rules;
-        apply_limits(hub);
-        rules = before;
+        log_lock(&hub->log);
+        exchange(hub, &r);
+        log_unlock(&hub->log);
     }
-    log_unlock(&hub->log);
-    free(rules);
+    free(r.rules);
+    auth_unref(r.auth);
     for (uint32_t i = 0; rc == 0 && hub->state >= HUB_PREPARED && i < hub->loop_count; i++) {
         atomic_store(&hub->loops[i].new_config, true);
         loop_wake(&hub->loops[i]);

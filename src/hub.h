@@ -13,8 +13,6 @@
 
 #define HUB_LISTENERS_MAX 64
 
-struct host_list;
-
 struct hub_world {
     struct io *(*create_io)(void *user, uint32_t loop); /* NULL: memory or descriptors are short */
     void (*destroy_io)(void *user, struct io *io);
@@ -43,7 +41,8 @@ struct tidings_hub {
     int *loop_listeners; /* loop_count rows of listener_count descriptors */
     const struct tidings_page **pages;
     struct embedder_route *routes;
-    struct host_list *hosts;
+    struct auth_secret secret;
+    struct auth *auth;      /* replaced under the lock; loops hold references of their own */
     struct tls_server *tls; /* NULL: no certificate is configured */
     struct log_rule *rules; /* read under the lock only; one allocation with its texts */
 };
@@ -56,5 +55,8 @@ int hub_create_in(struct tidings_hub **hub, const struct tidings_config *config,
 int hub_prepare(struct tidings_hub *hub);
 
 struct service *hub_service(struct tidings_hub *hub);
+
+/* Of the embedder; in embedded.c. */
+void hub_free_routes(struct tidings_hub *hub);
 
 #endif

@@ -156,6 +156,7 @@ static int open_tcp(struct listener *l, const char *text, uint32_t loops, const 
         return TIDINGS_EADDRESS;
     if (!o->anywhere && !is_loopback(&a))
         return TIDINGS_EREFUSED;
+    l->beyond = !is_loopback(&a);
     if (claim(&a) < 0)
         return system_error(-1);
     for (uint32_t i = 0; i < loops; i++) {

@@ -22,6 +22,7 @@ struct listener_options {
 
 struct listener {
     char url[160];  /* "http://127.0.0.1:3000", "https://…" or "unix:/run/t.sock" */
+    bool beyond;    /* others than this machine can reach it */
     char *path;     /* of a unix socket, removed at close; owned */
     int *fds;       /* one for each loop (SO_REUSEPORT), or the same shared by all (unix); owned */
     uint32_t count; /* of fds */

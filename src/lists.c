@@ -18,7 +18,7 @@
 #define ROW_TOPICS    64
 #define BAN_MAX       (366u * 24 * 3600)
 #define ARRIVAL_LEN   13
-#define TOKEN_MAX     (ARRIVAL_LEN + 2 * TIDINGS_CLIENT_ID_MAX)
+#define NEXT_MAX      (ARRIVAL_LEN + 2 * TIDINGS_CLIENT_ID_MAX)
 
 static struct loop *loop_of(const struct service *s, const struct sub *sub)
 {
@@ -156,7 +156,7 @@ static int hex(char c)
 
 static bool read_token(struct span token, uint64_t *arrival, char *key, size_t *key_len)
 {
-    if (token.len < ARRIVAL_LEN || token.len > TOKEN_MAX || (token.len - ARRIVAL_LEN) % 2 ||
+    if (token.len < ARRIVAL_LEN || token.len > NEXT_MAX || (token.len - ARRIVAL_LEN) % 2 ||
         !text_base32(token.p, ARRIVAL_LEN, arrival))
         return false;
     *key_len = (token.len - ARRIVAL_LEN) / 2;
@@ -180,7 +180,7 @@ struct channel *lists_behind(struct service *s, uint64_t arrival, struct span ke
 }
 
 struct page {
-    char after[TOKEN_MAX];
+    char after[NEXT_MAX];
     ssize_t after_len;
     uint64_t arrival;
     char after_key[TIDINGS_CLIENT_ID_MAX];
@@ -212,7 +212,7 @@ static bool read_page(struct request *r, struct page *p)
 static void put_page(struct buf *out, struct service *s, const struct page *p)
 {
     struct span prefix = {p->prefix, p->prefix_len > 0 ? (size_t)p->prefix_len : 0};
-    char next[TOKEN_MAX + 1] = "";
+    char next[NEXT_MAX + 1] = "";
     uint64_t rows = 0;
     unsigned scanned = 0;
     struct channel *c = p->after_len > 0
@@ -299,6 +299,8 @@ static void put_connection(struct buf *out, const struct service *s, struct sub 
     json_put_member(out, "address", span_of(address));
     json_put_member(out, "userAgent", span_of(conn_agent(c)));
     json_put_member(out, "protocol", protocol_of(c));
+    if (conn_token_id(c).p)
+        json_put_member(out, "tokenId", conn_token_id(c));
     put_topics(out, sub, false);
     put_times(out, conn_connected_at(loop_of(s, sub), c), conn_last_seen(loop_of(s, sub), c));
     json_put_member_u64(out, "pending", pending_of(s, sub));

@@ -45,10 +45,22 @@ void loop_finish(struct loop *l)
     cursor_pull_finish(&l->batch.pull);
     slab_finish(&l->conns);
     agents_finish(&l->agents);
+    auth_unref(l->auth);
+    l->auth = NULL;
     free(l->read_buffer);
     free(l->flat);
     buf_finish(&l->scratch);
     l->read_buffer = l->flat = NULL;
+}
+
+void loop_take_config(struct loop *l)
+{
+    struct auth *before = l->auth;
+    log_lock(l->log);
+    l->config = *l->shared_config;
+    l->auth = auth_ref(*l->shared_auth);
+    log_unlock(l->log);
+    auth_unref(before);
 }
 
 void loop_update_time(struct loop *l)

@@ -7,6 +7,7 @@
 #define LOOP_H
 
 #include "agents.h"
+#include "auth.h"
 #include "clock.h"
 #include "io.h"
 #include "registry.h"
@@ -71,6 +72,7 @@ struct loop {
     struct report report;
 
     struct tidings_config config; /* a copy; replaced between turns */
+    struct auth *auth;            /* a reference; the same */
     struct stats stats;
     struct rng rng;
 
@@ -107,6 +109,7 @@ struct loop {
     atomic_uint drain_ms;                       /* set once by whoever begins the drain */
     atomic_bool new_config;                     /* *shared_config has changed */
     const struct tidings_config *shared_config; /* the hub's, under the registry's lock */
+    struct auth *const *shared_auth;            /* the same */
 
     char *read_buffer;  /* LOOP_READ_BUFFER, shared by all connections while they are read */
     char *flat;         /* LOOP_FLAT_BUFFER */
@@ -120,6 +123,9 @@ void loop_finish(struct loop *l);
 
 /* Reads the clock. */
 void loop_update_time(struct loop *l);
+
+/* Takes what is configured now; between turns. */
+void loop_take_config(struct loop *l);
 
 /* Any thread: makes the loop look at its news soon. */
 void loop_wake(struct loop *l);

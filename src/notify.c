@@ -49,6 +49,7 @@ static void told(struct publishing *p)
         a->request.x = &x;
         answer(&a->request, p);
     }
+    http_forget(&a->request);
     free(a);
 }
 
@@ -83,6 +84,7 @@ static void publish_later(struct request *r, struct notice *n)
         http_refuse(r, &why);
     else
         answer(r, &a->publishing);
+    http_forget(&a->request);
     free(a);
 }
 
@@ -116,6 +118,17 @@ static bool read_header(struct request *r, struct span *key)
     return true;
 }
 
+/* False: answered. */
+static bool may_send(struct request *r, const struct notice *n)
+{
+    struct problem why;
+    struct span to = {n->message.to, n->message.to_len};
+    enum auth_result result = auth_may_send(r->auth, &r->who, n->message.target, to, &why);
+    if (result != AUTH_OK)
+        http_deny(r, result, &why);
+    return result == AUTH_OK;
+}
+
 void notify_handle(struct request *r)
 {
     struct notice n;
@@ -125,6 +138,8 @@ void notify_handle(struct request *r)
         return;
     if (!notice_read(&n, r->body, key, &why))
         http_refuse(r, &why);
+    else if (!may_send(r, &n))
+        return;
     else if (publish_needs_waiting(r->service))
         publish_later(r, &n);
     else

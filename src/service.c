@@ -123,12 +123,24 @@ void service_stream_ended(struct service *s, struct loop *l, struct conn *c, enu
         l->config.on_disconnect(l->config.user, &d.info, close_cause_text(cause), duration);
 }
 
-void service_refused(struct service *s, const struct conn *c, const char *what)
+static void refused(struct service *s, const struct conn *c, const char *event, const char *message,
+                    const char *reason)
 {
     char address[CONN_ADDRESS_LEN];
     if (!s->report.log)
         return;
     conn_address(c, address);
-    const struct tidings_log_field fields[] = {REPORT_TEXT("reason", what), REPORT_TEXT("address", address)};
-    report(&s->report, TIDINGS_LOG_WARN, "refuse", "subscription refused", fields, 2);
+    const struct tidings_log_field fields[] = {REPORT_TEXT("reason", reason),
+                                               REPORT_TEXT("address", address)};
+    report(&s->report, TIDINGS_LOG_WARN, event, message, fields, 2);
+}
+
+void service_refused(struct service *s, const struct conn *c, const char *what)
+{
+    refused(s, c, "refuse", "subscription refused", what);
+}
+
+void service_denied(struct service *s, const struct conn *c, const char *code)
+{
+    refused(s, c, "deny", "credentials refused", code);
 }

@@ -60,6 +60,9 @@ unsigned service_limits(const struct service *s, struct service_limit out[SERVIC
 void service_stream_opened(struct service *s, struct loop *l, struct conn *c);
 void service_stream_ended(struct service *s, struct loop *l, struct conn *c, enum close_cause cause);
 
+/* The same for a request that was refused for its credentials; code: of the problem. */
+void service_denied(struct service *s, const struct conn *c, const char *code);
+
 /* Logs a refusal; what: "max_connections", "draining", … */
 void service_refused(struct service *s, const struct conn *c, const char *what);
 

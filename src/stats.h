@@ -48,11 +48,18 @@
     X(refused_descriptors, "tidings_refused_total", "limit=\"descriptors\"", "")                             \
     X(refused_banned, "tidings_refused_total", "limit=\"ban\"", "")                                          \
     X(refused_memory, "tidings_refused_total", "limit=\"request-memory\"", "")                               \
+    X(denied_missing, "tidings_denied_total", "reason=\"missing\"",                                          \
+      "Requests refused for their credentials.")                                                             \
+    X(denied_invalid, "tidings_denied_total", "reason=\"invalid\"", "")                                      \
+    X(denied_expired, "tidings_denied_total", "reason=\"expired\"", "")                                      \
+    X(denied_forbidden, "tidings_denied_total", "reason=\"forbidden\"", "")                                  \
+    X(denied_origin, "tidings_denied_total", "reason=\"origin\"", "")                                        \
     X(closed_client, "tidings_streams_closed_total", "cause=\"client_closed\"",                              \
       "Event streams ended, by cause.")                                                                      \
     X(closed_reset, "tidings_streams_closed_total", "cause=\"reset\"", "")                                   \
     X(closed_timeout, "tidings_streams_closed_total", "cause=\"timeout\"", "")                               \
     X(closed_age, "tidings_streams_closed_total", "cause=\"max_age\"", "")                                   \
+    X(closed_expired, "tidings_streams_closed_total", "cause=\"expired\"", "")                               \
     X(closed_drain, "tidings_streams_closed_total", "cause=\"drain\"", "")                                   \
     X(closed_kick, "tidings_streams_closed_total", "cause=\"disconnected\"", "")                             \
     X(closed_slow, "tidings_streams_closed_total", "cause=\"slow_reader\"", "")                              \

@@ -186,8 +186,16 @@ static int ask(struct request *r, const struct wish *w)
     return rc;
 }
 
+/* By the hub's own credentials first; then the embedder has the last word. */
 static bool is_authorized(struct request *r, const struct wish *w)
 {
+    struct problem why;
+    enum auth_result result =
+        auth_may_receive(r->auth, &r->who, w->join.client_id, w->join.topics, w->join.topic_count, &why);
+    if (result != AUTH_OK) {
+        http_deny(r, result, &why);
+        return false;
+    }
     int rc = r->loop->config.authorize ? ask(r, w) : 0;
     if (rc == 0)
         return true;
@@ -277,6 +285,14 @@ bool subscribe_join(struct request *r, const struct join *join, struct found *fo
     return result == JOIN_OK;
 }
 
+bool subscribe_remember(struct request *r)
+{
+    const struct token_claims *claims = r->who.claims;
+    struct conn *c = r->x->conn;
+    return conn_expire(c, r->who.expires, auth_expiry_reason(&r->who)) &&
+           (!claims || conn_set_pass(c, claims->id, claims->subject));
+}
+
 static void count_resume(struct loop *l, const struct found *found)
 {
     stats_add(found->resume == RESUME_FRESH      ? &l->stats.resume_fresh
@@ -290,7 +306,7 @@ static void start(struct request *r, struct wish *w)
 {
     struct conn *c = r->x->conn;
     struct conn_io *io = conn_buffers(r->loop, c);
-    if (!io) {
+    if (!io || !subscribe_remember(r)) {
         http_problem(r, 503, "out_of_memory", "memory is short");
         return;
     }

@@ -510,7 +510,7 @@ static void on_deadline(struct loop *l, struct conn *c)
         h2_overdue(l, c);
         break;
     case CONN_STREAM:
-        deliver_end(l, c, l->draining ? CLOSE_DRAIN : CLOSE_AGE);
+        deliver_due(l, c);
         break;
     case CONN_ENDING:
     case CONN_LINGER:
@@ -579,11 +579,8 @@ static void take_orders(struct loop *l)
     uint32_t drain = atomic_load_explicit(&l->drain_ms, memory_order_acquire);
     if (drain > 0 && !l->draining)
         begin_drain(l, drain);
-    if (atomic_exchange(&l->new_config, false)) {
-        log_lock(l->log);
-        l->config = *l->shared_config;
-        log_unlock(l->log);
-    }
+    if (atomic_exchange(&l->new_config, false))
+        loop_take_config(l);
 }
 
 /* ---- the turn ---- */

@@ -48,6 +48,8 @@ static const struct range {
     R(idempotency_window, 600000, 1000, 7 * DAY, false, false),
     R(idempotency_keys, 500000, 1, 10000000, false, false),
     R(send_buffer, 16384, 1, 67108864, true, false),
+    R(jwt_leeway, 0, 1, 3600000, true, false),
+    R(anonymous, TIDINGS_AUTO, 1, 1, true, true),
 #undef R
 };
 

@@ -157,8 +157,13 @@ static void test_wrong_flags(void **state)
     assert_complaint("--listen", "example.com:80", "--listen: \"example.com:80\" is not an address");
     assert_complaint("--public-host", "a/b", "--public-host:");
     assert_complaint("--config", "/does/not/exist", "--config: cannot read /does/not/exist");
-    assert_complaint("--publish-key=secret", NULL, "--publish-key: unknown flag");
-    assert_null(strstr(complaint("--publish-key=secret", NULL), "secret"));
+    assert_complaint("--publish-keys=secret", NULL, "--publish-keys: unknown flag");
+    assert_null(strstr(complaint("--publish-keys=secret", NULL), "secret"));
+    assert_complaint("--admin-key=se cret", NULL, "--admin-key: not 1 to 512 bytes");
+    assert_null(strstr(complaint("--admin-key=se cret", NULL), "cret"));
+    assert_complaint("--cors-origin", "*", "\"*\" is not an origin such as https://app.example.com");
+    assert_complaint("--cors-origin", "https://app.example.com/", "no path");
+    assert_complaint("--anonymous=maybe", NULL, "\"maybe\" is not true, false or auto");
     assert_complaint("--store", "postgres:x",
                      "--store: \"postgres:x\" is not memory or a file such as sqlite:");
     assert_complaint("--store=sqlite:", NULL, "--store: \"sqlite:\" is not");
