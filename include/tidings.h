@@ -128,6 +128,12 @@ struct tidings_topic_policy {
                          is 1 or TIDINGS_AUTO then */
 };
 
+enum tidings_compress {
+    TIDINGS_COMPRESS_AUTO = 0, /* event streams in the clear, for readers that accept gzip */
+    TIDINGS_COMPRESS_ON,       /* also over TLS: see docs/compression.md before */
+    TIDINGS_COMPRESS_OFF
+};
+
 struct tidings_log_record;
 struct tidings_connection_info;
 struct tidings_auth_request;
@@ -156,6 +162,8 @@ struct tidings_config {
                              that begin afterwards) [NULL] */
     const char *tls_key;
     bool http2; /* HTTP/2 over TLS (ALPN) and with prior knowledge [true] */
+
+    enum tidings_compress compress; /* of event streams that begin from now on [AUTO] (reload) */
 
     /* time, milliseconds (reload) */
     uint32_t head_timeout;       /* until the request head is complete [10 s]; 0 = none */

@@ -40,6 +40,7 @@ static bool is_some(const char *text)
 }
 
 static const char *const slow_reader_choices[] = {"resync", "disconnect", NULL};
+static const char *const compress_choices[] = {"auto", "on", "off", NULL};
 static const char *const sync_choices[] = {"normal", "full", NULL};
 static const char *const format_choices[] = {"text", "json", NULL};
 static const char *const level_choices[] = {"error", "warn", "info", "debug", NULL};
@@ -238,6 +239,14 @@ static const struct setting limit_rows[] = {
      .reload = true,
      .help = "streams of one HTTP/2 connection at the same time; further ones are refused and may be tried "
              "again"},
+    {.name = "compress",
+     .kind = SETTING_ENUM,
+     AT(config.compress),
+     .choices = compress_choices,
+     .reload = true,
+     .help =
+         "gzip for event streams whose readers accept it: auto compresses what travels in the clear, on also "
+         "what travels over TLS (docs/compression.md says when that is wise)"},
     {.name = "slow-reader",
      .kind = SETTING_ENUM,
      AT(config.slow_reader),

@@ -7,6 +7,7 @@
 #include "json.h"
 #include "lists.h"
 #include "publish.h"
+#include "say.h"
 #include "subscribe.h"
 
 #include <stddef.h>
@@ -146,12 +147,11 @@ static void begin(struct request *r, struct buf *out, const struct found *found)
     if (!http_begin_stream(r))
         out->failed = true;
     deliver_begin(r->loop, r->x->conn, r->loop->config.max_connection_age);
-    event_put_hello(out, conn_is_chunked(r->x->conn), deliver_retry(r->loop));
+    say_hello(r->x->conn, out, deliver_retry(r->loop));
     subscribe_put_connected(r, out, (struct span){0}, (struct span){0}, found);
     buf_init(&json, JSON_MAX);
     put_stats(&json, r->service);
-    event_put(out, conn_is_chunked(r->x->conn), "stats", (struct span){0}, (struct span){json.data, json.len},
-              0);
+    say(r->x->conn, out, "stats", (struct span){0}, (struct span){json.data, json.len});
     out->failed |= json.failed;
     buf_finish(&json);
     service_stream_opened(r->service, r->loop, r->x->conn);

@@ -186,6 +186,9 @@ int tidings_config_check(const struct tidings_config *config, const char **field
     *field = "slow_reader";
     if (config->slow_reader > TIDINGS_SLOW_DISCONNECT)
         return TIDINGS_ECONFIG;
+    *field = "compress";
+    if (config->compress > TIDINGS_COMPRESS_OFF)
+        return TIDINGS_ECONFIG;
     *field = "topic_policies";
     if (!are_policies(config->topic_policies, config->topic_policy_count))
         return TIDINGS_ECONFIG;

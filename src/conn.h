@@ -26,6 +26,7 @@
 
 #include "agents.h"
 #include "event.h"
+#include "gzip.h"
 #include "h1.h"
 #include "loop.h"
 
@@ -85,6 +86,7 @@ struct waiter {
 /* What a connection only has while it needs it. */
 struct conn_io {
     struct event *partial; /* the event of which only partial_off bytes are sent; a reference */
+    const struct deflate_block *partial_block; /* of it, if the stream is compressed; else NULL */
     uint32_t partial_off;
     struct buf in;    /* request bytes that are not complete yet: head, then decoded body */
     struct buf out;   /* answers and what the hub says on its own */
@@ -119,6 +121,8 @@ struct carrier {
 
 /* What only some connections have. */
 struct conn_more {
+    bool zipped; /* its event stream is compressed */
+    struct gzip_reader gzip;
     const struct carrier *carrier; /* NULL: it has a socket */
     struct h2_stream *stream;      /* the carrier's */
     struct h2_session *session;    /* that runs on its socket, or NULL */
@@ -271,6 +275,11 @@ static inline bool conn_due(const struct loop *l, const struct conn *c)
 static inline bool conn_is_carried(const struct conn *c)
 {
     return c->more && c->more->carrier;
+}
+
+static inline bool conn_is_zipped(const struct conn *c)
+{
+    return c->more && c->more->zipped;
 }
 
 /* Are there bytes that must be sent before any others? */

@@ -13,6 +13,8 @@
  */
 #include "deliver.h"
 
+#include "say.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -76,12 +78,17 @@ static struct span wire(const struct conn *c, const struct event *e)
     return conn_is_chunked(c) ? event_frame(e) : event_text(e);
 }
 
+static struct span wire_block(const struct conn *c, const struct deflate_block *b)
+{
+    return conn_is_chunked(c) ? deflate_frame(b) : deflate_body(b);
+}
+
 static enum deliver_result flush_partial(struct loop *l, struct conn *c)
 {
     struct conn_io *io = c->io;
     if (!io || !io->partial)
         return DELIVER_DONE;
-    struct span bytes = wire(c, io->partial);
+    struct span bytes = io->partial_block ? wire_block(c, io->partial_block) : wire(c, io->partial);
     size_t left = bytes.len - io->partial_off;
     struct iovec iov = {(char *)(uintptr_t)bytes.p + io->partial_off, left};
     ssize_t sent = send_some(l, c, &iov, 1, left);
@@ -93,6 +100,7 @@ static enum deliver_result flush_partial(struct loop *l, struct conn *c)
     count_delivered(l, c, 1);
     event_unref(io->partial);
     io->partial = NULL;
+    io->partial_block = NULL;
     conn_trim(l, c);
     return DELIVER_DONE;
 }
@@ -175,7 +183,8 @@ static uint64_t get_cursor(const struct conn *c)
 
 /* The socket took a part of this event: the rest comes before everything else. False: the connection was
  * closed, because half an event cannot be taken back. */
-static bool keep_partial(struct loop *l, struct conn *c, struct event *e, size_t sent)
+static bool keep_partial(struct loop *l, struct conn *c, struct event *e, const struct deflate_block *block,
+                         size_t sent)
 {
     struct conn_io *io = conn_buffers(l, c);
     if (!io) {
@@ -183,21 +192,27 @@ static bool keep_partial(struct loop *l, struct conn *c, struct event *e, size_t
         return false;
     }
     io->partial = e;
+    io->partial_block = block;
     io->partial_off = (uint32_t)sent;
     event_ref(e);
     return true;
 }
 
 /* The socket took only `sent` bytes: the cursor stays behind the last event of which it took something. */
-static enum deliver_result stop_at(struct loop *l, struct conn *c, const struct pull *pull, size_t sent)
+static enum deliver_result stop_at(struct loop *l, struct conn *c, const struct pull *pull,
+                                   const struct deflate_block *const *blocks, size_t sent)
 {
     for (unsigned i = 0; i < pull->count; i++) {
-        size_t size = wire(c, pull->events[i]).len;
+        struct event *e = pull->events[i];
+        const struct deflate_block *block = blocks ? blocks[i] : NULL;
+        size_t size = block ? wire_block(c, block).len : wire(c, e).len;
         if (sent == 0)
             break;
-        set_cursor(c, pull->events[i]->seq);
+        set_cursor(c, e->seq);
+        if (block)
+            gzip_advance(&c->more->gzip, e, block);
         if (sent < size)
-            return keep_partial(l, c, pull->events[i], sent) ? DELIVER_WAIT : DELIVER_GONE;
+            return keep_partial(l, c, e, block, sent) ? DELIVER_WAIT : DELIVER_GONE;
         sent -= size;
         count_delivered(l, c, 1);
     }
@@ -216,6 +231,44 @@ static size_t gather(const struct conn *c, const struct pull *pull, struct iovec
     return total;
 }
 
+/* The blocks for a compressed stream as pieces of one write; returns the bytes, 0 when memory is short.
+ * Broadcasts that are pulled for all are also compressed for all. */
+static size_t gather_blocks(struct loop *l, const struct conn *c, const struct pull *pull, bool shared,
+                            const struct deflate_block **blocks, struct iovec *iov)
+{
+    struct gzip_reader r = c->more->gzip;
+    size_t total = 0;
+    for (unsigned i = 0; i < pull->count; i++) {
+        blocks[i] = gzip_pick(l->gzip, &r, pull->events[i], shared);
+        if (!blocks[i])
+            return 0;
+        gzip_advance(&r, pull->events[i], blocks[i]);
+        struct span bytes = wire_block(c, blocks[i]);
+        iov[i] = (struct iovec){(char *)(uintptr_t)bytes.p, bytes.len};
+        total += bytes.len;
+    }
+    return total;
+}
+
+static enum deliver_result send_zipped(struct loop *l, struct conn *c, const struct pull *pull, bool shared)
+{
+    const struct deflate_block *blocks[CURSOR_PULL_MAX];
+    struct iovec iov[CURSOR_PULL_MAX];
+    size_t total = gather_blocks(l, c, pull, shared, blocks, iov);
+    if (total == 0) {
+        conn_close(l, c, CLOSE_ERROR, true);
+        return DELIVER_GONE;
+    }
+    ssize_t sent = send_some(l, c, iov, (int)pull->count, total);
+    if (sent < 0)
+        return DELIVER_GONE;
+    enum deliver_result rc = stop_at(l, c, pull, blocks, (size_t)sent);
+    if ((size_t)sent < total)
+        return rc;
+    set_cursor(c, pull->cursor);
+    return DELIVER_DONE;
+}
+
 static enum deliver_result send_pull(struct loop *l, struct conn *c, const struct pull *pull, bool flat)
 {
     struct iovec iov[CURSOR_PULL_MAX];
@@ -225,7 +278,7 @@ static enum deliver_result send_pull(struct loop *l, struct conn *c, const struc
     if (sent < 0)
         return DELIVER_GONE;
     if ((size_t)sent < total)
-        return stop_at(l, c, pull, (size_t)sent);
+        return stop_at(l, c, pull, NULL, (size_t)sent);
     set_cursor(c, pull->cursor);
     count_delivered(l, c, pull->count);
     return DELIVER_DONE;
@@ -261,8 +314,7 @@ static enum deliver_result too_slow(struct loop *l, struct conn *c)
     registry_end_replay(l->registry, &c->sub);
     c->sub.marks &= (uint8_t)~SUB_NEWS;
     event_id(id, l->log->epoch, cursor);
-    event_put(&io->out, conn_is_chunked(c), "__resync", span_of(id),
-              SPAN("{\"resume\":\"incomplete\",\"reason\":\"slow_reader\"}"), 0);
+    say(c, &io->out, "__resync", span_of(id), SPAN("{\"resume\":\"incomplete\",\"reason\":\"slow_reader\"}"));
     stats_add(&l->stats.resyncs, 1);
     if (!io->out.failed)
         return flush_out(l, c);
@@ -270,12 +322,15 @@ static enum deliver_result too_slow(struct loop *l, struct conn *c)
     return DELIVER_GONE;
 }
 
-static enum deliver_result serve(struct loop *l, struct conn *c, const struct pull *pull, bool flat)
+/* shared: the same is pulled for everybody. */
+static enum deliver_result serve(struct loop *l, struct conn *c, const struct pull *pull, bool shared)
 {
     if (pull->lost)
         return too_slow(l, c);
+    if (pull->count > 0 && conn_is_zipped(c))
+        return send_zipped(l, c, pull, shared);
     if (pull->count > 0)
-        return send_pull(l, c, pull, flat);
+        return send_pull(l, c, pull, shared && l->batch.flattened && conn_is_chunked(c));
     set_cursor(c, pull->cursor);
     return DELIVER_DONE;
 }
@@ -295,7 +350,7 @@ static enum deliver_result finish_replay(struct loop *l, struct conn *c)
     struct conn_io *io = conn_buffers(l, c);
     if (io) {
         event_id(id, l->log->epoch, get_cursor(c));
-        event_put_id(&io->out, conn_is_chunked(c), span_of(id));
+        say_id(c, &io->out, span_of(id));
         return flush_out(l, c);
     }
     return DELIVER_DONE; /* the next event or heartbeat says it too */
@@ -322,7 +377,7 @@ static enum deliver_result serve_shared(struct loop *l, struct conn *c, size_t *
     const struct batch *b = shared_batch(l, get_cursor(c));
     *share += b->pull.bytes;
     *left = b->pull.more || b->pull.lost;
-    return serve(l, c, &b->pull, b->flattened && conn_is_chunked(c));
+    return serve(l, c, &b->pull, true);
 }
 
 static enum deliver_result flush_stream(struct loop *l, struct conn *c)
@@ -406,8 +461,8 @@ void deliver_end(struct loop *l, struct conn *c, enum close_cause cause)
     conn_set_deadline(l, c, patience && patience < ENDING_MS ? patience : ENDING_MS);
     struct conn_io *io = conn_buffers(l, c);
     if (io) {
-        event_put_retry(&io->out, conn_is_chunked(c), deliver_retry(l));
-        event_put_end(&io->out, conn_is_chunked(c));
+        say_retry(c, &io->out, deliver_retry(l));
+        say_end(c, &io->out);
     }
     conn_list(l, c);
 }
@@ -518,7 +573,7 @@ void deliver_heartbeat(struct loop *l, struct conn *c)
     n += text_put_u64(json + n, clock_wall(l->clock));
     json[n++] = '}';
     buf_clear(&l->scratch);
-    event_put(&l->scratch, conn_is_chunked(c), "__heartbeat", span_of(id), (struct span){json, n}, 0);
+    say(c, &l->scratch, "__heartbeat", span_of(id), (struct span){json, n});
     struct iovec iov = {l->scratch.data, l->scratch.len};
     ssize_t sent = l->scratch.failed ? -1 : send_some(l, c, &iov, 1, l->scratch.len);
     if (sent < 0)

@@ -29,6 +29,18 @@
 #define EVENT_ID_LEN    (EVENT_EPOCH_LEN + 1 + EVENT_SEQ_LEN)
 
 struct channel;
+struct deflate_block;
+
+/* What readers of compressed streams are sent instead of the text: see gzip.h. Made when it is first needed.
+ */
+struct event_zip {
+    _Atomic(struct deflate_block *) alone;
+    _Atomic(struct deflate_block *) shared; /* the two below are there when this is */
+    uint64_t epoch;
+    uint32_t index;
+    uint32_t crc; /* of the text */
+    uint32_t op;  /* of its length, for joining CRCs */
+};
 
 struct event {
     atomic_uint refs;
@@ -48,6 +60,7 @@ struct event {
     struct channel *channel; /* log's, while it is in the log */
     struct event *older;     /* log's queue by age */
     struct event *newer;
+    _Atomic(struct event_zip *) zip; /* NULL until somebody reads it compressed */
     char bytes[];
 };
 

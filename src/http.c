@@ -222,12 +222,37 @@ void http_on_shed(void *user, struct loop *l, bool asks_stream, struct buf *out)
     count_answer(l, asks_stream ? 200 : 503);
 }
 
+/* What travels encrypted is compressed only if somebody has said that it mixes no secrets with what an
+ * attacker may choose: lengths give away what both have in common (BREACH). */
+static bool may_zip(const struct request *r)
+{
+    enum tidings_compress wish = r->loop->config.compress;
+    return wish == TIDINGS_COMPRESS_ON || (wish == TIDINGS_COMPRESS_AUTO && !r->x->conn->tls);
+}
+
+static bool zip(const struct request *r)
+{
+    if (!may_zip(r) || !h1_accepts_gzip(r->head->known[H1_ACCEPT_ENCODING]))
+        return false;
+    struct conn_more *more = conn_more(r->x->conn);
+    if (!more)
+        return false;
+    more->zipped = true;
+    more->gzip = (struct gzip_reader){0};
+    stats_add(&r->loop->stats.gzip_streams, 1);
+    return true;
+}
+
 bool http_begin_stream(struct request *r)
 {
     struct head h = begin_head(r, 200, TYPE_SSE);
     if (!h.io)
         return false;
     buf_puts(&h.io->out, STREAM_FIELDS);
+    if (may_zip(r))
+        h1_put_field(&h.io->out, "Vary", SPAN("Accept-Encoding"));
+    if (zip(r))
+        h1_put_field(&h.io->out, "Content-Encoding", SPAN("gzip"));
     if (!r->raw) {
         buf_puts(&h.io->out, "Transfer-Encoding: chunked\r\n");
         h1_put_field(&h.io->out, "Connection", r->head->close_asked ? SPAN("close") : SPAN("keep-alive"));

@@ -162,6 +162,7 @@ static void wire(struct tidings_hub *hub)
     hub->service = (struct service){.log = &hub->log,
                                     .registry = &hub->registry,
                                     .sequencer = &hub->sequencer,
+                                    .gzip = &hub->gzip,
                                     .clock = &hub->clock,
                                     .loops = hub->loops,
                                     .loop_count = hub->loop_count,
@@ -287,6 +288,7 @@ int hub_create_in(struct tidings_hub **out, const struct tidings_config *config,
     hub->world = *world;
     hub->clock = world->clock;
     hub->loop_count = count_loops(config);
+    gzip_init(&hub->gzip);
     rc = rng_secret(&hub->secret, sizeof(hub->secret)) < 0 ? TIDINGS_ESYSTEM : 0;
     rc = rc < 0 ? rc : make_auth(hub, &hub->config, &hub->auth);
     rc = rc < 0 ? rc : rules_make(config, &hub->rules);
@@ -330,6 +332,7 @@ void tidings_hub_destroy(struct tidings_hub *hub)
     log_finish(&hub->log);
     hub_free_routes(hub);
     tls_server_destroy(hub->tls);
+    gzip_init(&hub->gzip);
     auth_unref(hub->auth);
     free(hub->pages);
     free(hub->rules);
@@ -427,6 +430,7 @@ static int prepare_loop(struct tidings_hub *hub, uint32_t i)
         return TIDINGS_ENOMEM;
     }
     l->handler = &handler;
+    l->gzip = &hub->gzip;
     l->user = &hub->service;
     l->shared_config = &hub->config;
     l->shared_auth = &hub->auth;

@@ -30,6 +30,7 @@ struct tidings_hub {
     struct log log;
     struct registry registry;
     struct sequencer sequencer;
+    struct gzip gzip;
     struct service service;
     struct loop *loops;
     uint32_t loop_count;

@@ -26,6 +26,7 @@ struct loop;
 struct exchange;
 struct h1_error;
 struct h2_session;
+struct gzip;
 enum close_cause;
 
 /* Word from another thread that something is finished. The memory of whoever posts it, until it is run. */
@@ -67,6 +68,7 @@ struct loop {
     const struct clock *clock;
     struct log *log;
     struct registry *registry;
+    struct gzip *gzip; /* the hub's */
     const struct loop_handler *handler;
     void *user;
     struct report report;

@@ -106,6 +106,16 @@ static void put_store(struct buf *out, const struct service *s)
                (unsigned long long)(us % 1000000));
 }
 
+static void put_gzip(struct buf *out, const struct gzip *g)
+{
+    put_counter(out, "tidings_gzip_events_total", "Events compressed, each once or twice for all readers.",
+                atomic_load_explicit(&g->events, memory_order_relaxed));
+    put_counter(out, "tidings_gzip_text_bytes_total", "Their bytes.",
+                atomic_load_explicit(&g->text_bytes, memory_order_relaxed));
+    put_counter(out, "tidings_gzip_block_bytes_total", "What came of them.",
+                atomic_load_explicit(&g->block_bytes, memory_order_relaxed));
+}
+
 static void put_limits(struct buf *out, const struct service *s)
 {
     struct service_limit limits[SERVICE_LIMITS_MAX];
@@ -129,6 +139,7 @@ void metrics_prometheus(struct request *r)
     buf_puts(&out, "tidings_build_info{version=\"" TIDINGS_VERSION "\"} 1\n");
     put_gauges(&out, r->service);
     put_store(&out, r->service);
+    put_gzip(&out, r->service->gzip);
     put_counters(&out, r->service);
     put_limits(&out, r->service);
     if (out.failed)

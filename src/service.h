@@ -16,6 +16,7 @@ struct service {
     struct log *log;
     struct registry *registry;
     struct sequencer *sequencer;
+    struct gzip *gzip;
     const struct clock *clock;
     struct loop *loops;
     uint32_t loop_count;

@@ -28,6 +28,7 @@
     X(h2_sessions, "tidings_http2_connections_total", "", "Connections that spoke HTTP/2.")                  \
     X(h2_floods, "tidings_http2_floods_total", "", "HTTP/2 connections ended for frames without end.")       \
     X(streams_opened, "tidings_streams_opened_total", "", "Event streams opened.")                           \
+    X(gzip_streams, "tidings_gzip_streams_total", "", "Of these, compressed ones.")                          \
     X(delivered, "tidings_delivered_total", "", "Events handed to the kernel, once for each connection.")    \
     X(sent_bytes, "tidings_sent_bytes_total", "", "Bytes handed to the kernel.")                             \
     X(received_bytes, "tidings_received_bytes_total", "", "Bytes received.")                                 \

@@ -7,6 +7,7 @@
 #include "subscribe.h"
 
 #include "json.h"
+#include "say.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -238,7 +239,7 @@ void subscribe_put_connected(struct request *r, struct buf *out, struct span cli
     json_put_member(&json, "resume", span_of(texts[found->resume]));
     json_put_member_u64(&json, "replayed", found->replayed);
     buf_putc(&json, '}');
-    event_put(out, conn_is_chunked(c), "__connected", span_of(id), (struct span){json.data, json.len}, 0);
+    say(c, out, "__connected", span_of(id), (struct span){json.data, json.len});
     if (json.failed)
         out->failed = true;
     buf_finish(&json);
@@ -315,7 +316,7 @@ static void start(struct request *r, struct wish *w)
     count_resume(r->loop, &w->found);
     bool begun = http_begin_stream(r);
     deliver_begin(r->loop, c, r->loop->config.max_connection_age);
-    event_put_hello(&io->out, conn_is_chunked(c), deliver_retry(r->loop));
+    say_hello(c, &io->out, deliver_retry(r->loop));
     subscribe_put_connected(r, &io->out, w->join.client_id, w->join.name, &w->found);
     service_stream_opened(r->service, r->loop, c);
     if (!begun || io->out.failed)
