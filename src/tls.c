@@ -30,6 +30,12 @@
 #define PIECE (16 * 1024) /* what one record holds (RFC 8446 section 5.1) */
 #define CHUNK 1024        /* sessions in one piece of the table */
 
+/* Ciphertext that may wait for a socket: a record, and as much again of what OpenSSL says by itself (new
+ * keys, when a peer asks for them; RFC 8446 section 4.6.3). In the handshake the certificates too: clients of
+ * OpenSSL take 100 KB. */
+#define BACKLOG_MAX       (2 * PIECE + 1024)
+#define BACKLOG_HANDSHAKE (8 * PIECE)
+
 struct session {
     SSL *ssl;
     struct tls_io *io;
@@ -143,9 +149,11 @@ static ssize_t send_below(struct session *s, const void *p, size_t n)
 static bool keep(struct session *s, const char *p, size_t n)
 {
     size_t have = s->backlog_len - s->backlog_off;
-    char *more = malloc(have + n);
+    /* Whoever makes us talk and does not listen. */
+    bool fits = have + n <= (s->established ? BACKLOG_MAX : BACKLOG_HANDSHAKE);
+    char *more = fits ? malloc(have + n) : NULL;
     if (!more) {
-        s->error = ENOMEM;
+        s->error = fits ? ENOMEM : ENOBUFS;
         return false;
     }
     if (have > 0)
@@ -412,7 +420,9 @@ static bool has_full(const struct tls_io *t)
 static int on_wait(struct io *io, struct io_event *events, int max, int timeout_ms)
 {
     struct tls_io *t = of(io);
-    int count = 0, n = t->below->ops->wait(t->below, events, max, has_full(t) ? 0 : timeout_ms);
+    bool full = has_full(t);
+    /* Half of the room is theirs, however much sockets have to tell. */
+    int count = 0, n = t->below->ops->wait(t->below, events, full ? max / 2 : max, full ? 0 : timeout_ms);
     for (int i = 0; i < n; i++) {
         struct io_event e = events[i];
         if (translate(t, &e))

@@ -145,11 +145,17 @@ static bool set_rules(SSL_CTX *ctx, bool http2)
            SSL_CTX_set_session_id_context(ctx, (const unsigned char *)"tidings", 7) == 1;
 }
 
-/* What OpenSSL says of its last failure, without the parts that nobody wants to read. */
+/* What OpenSSL says of its last failure, without the parts that nobody wants to read; of a file that cannot
+ * be read, what the system says. */
 static void put_reason(char *text, size_t size, const char *file, const char *what)
 {
-    unsigned long code = ERR_peek_last_error();
-    const char *reason = code ? ERR_reason_error_string(code) : NULL;
+    char room[128];
+    unsigned long first = ERR_peek_error(), last = ERR_peek_last_error();
+    const char *reason = last ? ERR_reason_error_string(last) : NULL;
+    if (ERR_SYSTEM_ERROR(first)) {
+        what = "cannot be read";
+        reason = strerror_r(ERR_GET_REASON(first), room, sizeof(room));
+    }
     snprintf(text, size, "%s: %s%s%s", file, what, reason ? ": " : "", reason ? reason : "");
     ERR_clear_error();
 }
