@@ -465,11 +465,13 @@ static enum auth_result take_query(const struct auth *a, const struct h1_head *h
 static enum auth_result take_session(const struct auth *a, const struct h1_head *head, uint64_t now,
                                      struct who *who)
 {
-    struct span text;
+    struct span text = {0};
     uint64_t end, key;
-    if (bearer_cookie(head, SPAN(AUTH_SESSION_COOKIE), &text) != 1 || !read_session(a, text, &end, &key) ||
-        end <= now || !is_admin_key(a, key))
+    int found = bearer_cookie(head, SPAN(AUTH_SESSION_COOKIE), &text);
+    if (found != 1 || !read_session(a, text, &end, &key) || end <= now || !is_admin_key(a, key)) {
+        who->was_session = found != 0 && text.len > 0;
         return AUTH_MISSING;
+    }
     *who = (struct who){.kind = AUTH_SESSION,
                         .by_cookie = true,
                         .is_admin = true,
@@ -551,6 +553,10 @@ enum auth_result auth_begin_session(const struct auth *a, struct span text, uint
 static enum auth_result refuse(const struct who *who, struct problem *why, const char *needs)
 {
     bool known = who->kind != AUTH_NOBODY;
+    if (who->was_session) {
+        problem_set(why, 401, auth_expiry_reason(who), "the login is over; log in again");
+        return AUTH_EXPIRED;
+    }
     if (known)
         problem_set(why, 403, "forbidden", "these credentials do not include it: %s is needed", needs);
     else
@@ -627,5 +633,5 @@ enum auth_result auth_may_go_on(const struct who *who, uint64_t now, struct prob
 
 const char *auth_expiry_reason(const struct who *who)
 {
-    return who->kind == AUTH_SESSION ? "session_expired" : token_code(TOKEN_EXPIRED);
+    return who->kind == AUTH_SESSION || who->was_session ? "session_expired" : token_code(TOKEN_EXPIRED);
 }

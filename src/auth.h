@@ -58,6 +58,7 @@ enum auth_kind { AUTH_NOBODY, AUTH_KEY, AUTH_SESSION, AUTH_TOKEN };
 struct who {
     enum auth_kind kind;
     bool by_cookie;
+    bool was_session; /* nobody, but the cookie of a session that is over */
     bool is_admin;
     bool is_publisher;           /* may publish to whatever target */
     uint64_t key;                /* stands for the credential, the same as long as the hub runs; 0: nobody */

@@ -13,6 +13,7 @@
 #include "history.h"
 #include "listener.h"
 #include "lists.h"
+#include "login.h"
 #include "metrics.h"
 #include "notify.h"
 #include "publish.h"
@@ -41,6 +42,9 @@ static const struct route routes[] = {
     {"DELETE", "/api/sse/connections/{}", RIGHT_ADMIN, BODY_ANY, lists_kick_connection},
     {"GET", "/api/sse/history", RIGHT_ADMIN, BODY_ANY, history_handle},
     {"GET", "/api/sse/admin/stream", RIGHT_ADMIN, BODY_ANY, admin_stream},
+    {"POST", "/api/sse/admin/login", RIGHT_OPEN, BODY_JSON, login_begin},
+    {"POST", "/api/sse/admin/logout", RIGHT_OPEN, BODY_ANY, login_end},
+    {"GET", "/api/sse/admin/session", RIGHT_OPEN, BODY_ANY, login_show},
     {"GET", "/metrics", RIGHT_METRICS, BODY_ANY, metrics_prometheus},
     {"GET", "/healthz", RIGHT_OPEN, BODY_ANY, metrics_health},
     {"GET", "/readyz", RIGHT_OPEN, BODY_ANY, metrics_ready},

@@ -1,64 +1,15 @@
-import { useCallback, useRef, useState } from "react";
-import { Notice } from "../ui/Notice";
 import { Shell } from "../ui/Shell";
-import { StateBadge } from "../ui/StateBadge";
-import { StreamTrouble } from "../ui/StreamTrouble";
-import { ConnectedClients } from "./ConnectedClients";
-import { type Draft, FIRST_DRAFT } from "./draft";
-import { Figures } from "./Figures";
-import { Limits } from "./Limits";
-import { SendNotification } from "./SendNotification";
-import { SentLog } from "./SentLog";
-import { useDashboard } from "./use-dashboard";
-import { useSender } from "./use-sender";
+import { Dashboard } from "./Dashboard";
+import { Login } from "./Login";
+import { useSession } from "./use-session";
 
+/** The dashboard, or what stands before it. */
 export function AdminPage() {
-  const dashboard = useDashboard();
-  const sender = useSender();
-  const [draft, setDraft] = useState<Draft>(FIRST_DRAFT);
-  const form = useRef<HTMLFormElement>(null);
-  const stats = dashboard.samples.latest;
-
-  const showForm = useCallback(() => {
-    form.current?.scrollIntoView({ block: "nearest" });
-    form.current?.querySelector<HTMLElement>("textarea")?.focus({ preventScroll: true });
-  }, []);
-  const edit = (next: Draft) => {
-    setDraft(next);
-    showForm();
-  };
-  // Stable, because every row of the list holds on to it.
-  const address = useCallback(
-    (clientId: string) => {
-      setDraft((current) => ({ ...current, target: "client", clientId }));
-      showForm();
-    },
-    [showForm],
-  );
-
+  const { session, login, logout, lost } = useSession();
   return (
     <Shell page="admin">
-      <div className="row admin-head">
-        <h1>Dashboard</h1>
-        <StateBadge state={dashboard.state} beat={dashboard.beat} />
-      </div>
-      <StreamTrouble state={dashboard.state} retryNow={dashboard.retryNow} />
-      {stats?.draining && <Notice tone="warning">This hub is shutting down: it takes no new connections.</Notice>}
-      <Figures samples={dashboard.samples} totalClients={dashboard.totalClients} />
-      <div className="admin-columns">
-        <ConnectedClients list={dashboard.clients} total={dashboard.totalClients} onAddress={address} />
-        <div className="admin-column">
-          <SendNotification
-            draft={draft}
-            onChange={setDraft}
-            sender={sender}
-            formRef={form}
-            suggestions={dashboard.clients.state.listed}
-          />
-          <SentLog sent={sender.sent} onLoad={edit} />
-        </div>
-      </div>
-      <Limits limits={stats?.limits ?? []} />
+      {session.kind === "out" && <Login trying={session.trying} problem={session.problem} onLogin={login} />}
+      {session.kind === "in" && <Dashboard onLogout={session.until === null ? null : logout} onRefused={lost} />}
     </Shell>
   );
 }

@@ -1,6 +1,7 @@
 /** The hub's administrative calls, as api.md of the hub words them. */
 
 import { type Result, requestJson } from "../lib/http";
+import type { Standing } from "./session";
 
 export interface ClientRow {
   readonly clientId: string;
@@ -80,6 +81,18 @@ export interface NotifyAnswer {
   readonly connections: number;
   readonly id: string;
 }
+
+export const getStanding = (signal: AbortSignal): Promise<Result<Standing>> =>
+  requestJson("/api/sse/admin/session", { signal });
+
+export const login = (key: string): Promise<Result<{ until: number }>> =>
+  requestJson("/api/sse/admin/login", {
+    method: "POST",
+    headers: { "Content-Type": "application/json" },
+    body: JSON.stringify({ key }),
+  });
+
+export const logout = (): Promise<Result<{ ok: boolean }>> => requestJson("/api/sse/admin/logout", { method: "POST" });
 
 export const ADMIN_STREAM = "/api/sse/admin/stream";
 export const PAGE_SIZE = 100;

@@ -1,11 +1,11 @@
 import { Notice } from "./Notice";
 
-/** Shown wherever the hub answers 401 or 403. A prompt for a key belongs here, once hubs hand keys out to pages. */
+/** Shown wherever the hub answers 401 or 403 and the page has nothing to offer it. */
 export function CredentialsNotice({ detail }: { detail: string }) {
   return (
     <Notice tone="bad">
       <p>
-        <strong>This hub asks for credentials.</strong> This page carries none, so the hub does not answer it.
+        <strong>This hub asks for credentials.</strong> What this page has is not enough.
       </p>
       <p className="small">{detail}</p>
     </Notice>
