@@ -7,14 +7,16 @@
 #include "acceptor.h"
 
 #include <errno.h>
-#include <string.h>
 
 #define ACCEPT_MAX 64 /* a turn and listener */
 #define ERRORS_MAX 16 /* of accept in a row, then the listeners rest */
 
-static bool looks_like_event_source(const char *p, size_t n)
+/* The head of a request in the loop's buffer; NULL if it is none, or only a part. */
+static const struct h1_head *read_head(const struct loop *l, ssize_t n, struct h1_head *head)
 {
-    return memmem(p, n, "text/event-stream", sizeof("text/event-stream") - 1) != NULL;
+    struct h1_error error;
+    const struct h1_limits limits = {l->config.max_request_line, l->config.max_headers};
+    return n > 0 && h1_parse_head(l->read_buffer, (size_t)n, 0, &limits, head, &error) > 0 ? head : NULL;
 }
 
 static bool is_short(int fd)
@@ -62,6 +64,7 @@ static bool shed(struct loop *l, int listener)
 {
     struct io_peer peer;
     struct buf out;
+    struct h1_head head;
     l->io->ops->spare(l->io, false);
     int fd = l->io->ops->accept(l->io, listener, &peer);
     if (is_short(fd) && close_idle(l)) /* another thread was quicker to take what the spare one left free */
@@ -69,7 +72,7 @@ static bool shed(struct loop *l, int listener)
     if (fd >= 0) {
         ssize_t n = l->io->ops->recv(l->io, fd, l->read_buffer, LOOP_READ_BUFFER);
         buf_init(&out, 4096);
-        l->handler->on_shed(l->user, l, n > 0 && looks_like_event_source(l->read_buffer, (size_t)n), &out);
+        l->handler->on_shed(l->user, l, read_head(l, n, &head), &out);
         struct iovec iov = {out.data, out.len};
         if (out.len > 0)
             l->io->ops->send(l->io, fd, &iov, 1);

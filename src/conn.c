@@ -220,8 +220,7 @@ void conn_close(struct loop *l, struct conn *c, enum close_cause cause, bool res
     c->fd = -1;
     drop_waiter(l, c);
     drop_buffers(l, c);
-    if (c->more)
-        free(c->more->pass);
+    conn_drop_pass(c);
     free(c->more);
     c->more = NULL;
     agents_unref(&l->agents, c->agent);
@@ -287,12 +286,23 @@ bool conn_set_pass(struct conn *c, struct span id, struct span subject)
         memcpy(pass->text + id.len, subject.p, subject.len);
     free(more->pass);
     more->pass = pass;
+    c->has_pass = true;
     return true;
+}
+
+void conn_drop_pass(struct conn *c)
+{
+    if (!c->more)
+        return;
+    free(c->more->pass);
+    c->more->pass = NULL;
+    c->more->expires = 0;
+    c->has_pass = false;
 }
 
 struct span conn_token_id(const struct conn *c)
 {
-    const struct pass *pass = c->more ? c->more->pass : NULL;
+    const struct pass *pass = c->has_pass ? c->more->pass : NULL;
     return pass && pass->id_len > 0 ? (struct span){pass->text, pass->id_len} : (struct span){0};
 }
 

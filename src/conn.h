@@ -130,7 +130,7 @@ struct conn_more {
     void (*closing)(struct loop *l, struct conn *c, enum close_cause cause);
     uint64_t expires;          /* wall clock, ms: the stream may not live longer; 0 = no such end */
     const char *expiry_reason; /* of `__expired`; static */
-    struct pass *pass;         /* the token by which a stream came, or NULL; constant while joined */
+    struct pass *pass;         /* the token by which a stream came; see has_pass */
 };
 
 /* What is kept of a token, so that it can be revoked; neither is secret. */
@@ -158,6 +158,7 @@ struct conn {
     uint8_t protocol; /* enum conn_protocol; constant while joined */
     bool tls;         /* its bytes are encrypted on their way */
     bool raw;         /* the present exchange has no chunk frames (HTTP/1.0, HTTP/2); constant while joined */
+    bool has_pass;    /* more->pass is there; constant while joined, so that lists need not look at more */
     struct sub sub;
     struct agent *agent; /* shared text, a reference, or NULL */
     uint8_t address[16];
@@ -227,6 +228,9 @@ bool conn_expire(struct conn *c, uint64_t when, const char *reason);
 /* By which token it comes, before it has joined. False: memory is short. */
 bool conn_set_pass(struct conn *c, struct span id, struct span subject);
 struct span conn_token_id(const struct conn *c); /* p = NULL: none */
+
+/* Takes back both: of a request that became no stream, when the connection asks another. */
+void conn_drop_pass(struct conn *c);
 
 /* Bytes that the socket, or the carrier, takes: as io's send. */
 ssize_t conn_send(struct loop *l, struct conn *c, const struct iovec *iov, int count);

@@ -473,8 +473,7 @@ static void say_expired(struct loop *l, struct conn *c)
     struct conn_io *io = conn_buffers(l, c);
     int n = snprintf(json, sizeof(json), "{\"reason\":\"%s\"}", c->more->expiry_reason);
     if (io)
-        event_put(&io->out, conn_is_chunked(c), "__expired", (struct span){0}, (struct span){json, (size_t)n},
-                  0);
+        say(c, &io->out, "__expired", (struct span){0}, (struct span){json, (size_t)n});
 }
 
 void deliver_due(struct loop *l, struct conn *c)

@@ -198,12 +198,20 @@ void http_overloaded(struct request *r, int status, const char *reason, const ch
     reply_problem(r, &p, extra);
 }
 
-void http_on_shed(void *user, struct loop *l, bool asks_stream, struct buf *out)
+static void put_cors(struct buf *out, const struct auth *auth, const struct h1_head *head)
+{
+    const char *const *origins = auth_origins(auth);
+    if (origins)
+        cors_put(out, head ? cors_find(origins, head->known[H1_ORIGIN]) : NULL);
+}
+
+void http_on_shed(void *user, struct loop *l, const struct h1_head *head, struct buf *out)
 {
     static const struct problem none_left = {503, "descriptors", "the hub has no descriptor left"};
     struct service *s = user;
     struct buf body;
     uint32_t retry_ms = overload_retry(l);
+    bool asks_stream = head && h1_names(head->known[H1_ACCEPT], SPAN("text/event-stream"));
     buf_init(&body, 2048);
     if (asks_stream)
         put_overloaded(&body, "descriptors", retry_ms);
@@ -216,6 +224,7 @@ void http_on_shed(void *user, struct loop *l, bool asks_stream, struct buf *out)
         buf_puts(out, STREAM_FIELDS);
     else
         buf_printf(out, "Cache-Control: no-store\r\nRetry-After: %u\r\n", (retry_ms + 999) / 1000);
+    put_cors(out, l->auth, head);
     buf_puts(out, "X-Content-Type-Options: nosniff\r\nConnection: close\r\n\r\n");
     buf_append(out, body.data, body.len);
     buf_finish(&body);
@@ -383,6 +392,7 @@ static enum auth_result ask_right(const struct request *r, enum right right, str
 static bool admits(struct request *r, enum right right)
 {
     struct problem why;
+    conn_drop_pass(r->x->conn);
     if (right == RIGHT_OPEN)
         return true;
     enum auth_use use = right == RIGHT_SUBSCRIBE ? AUTH_TO_SUBSCRIBE : AUTH_TO_ACT;

@@ -49,7 +49,7 @@ struct route {
 bool http_on_head(void *user, struct exchange *x);
 void http_on_request(void *user, struct exchange *x);
 void http_on_bad(void *user, struct exchange *x, const struct h1_error *error);
-void http_on_shed(void *user, struct loop *loop, bool asks_stream, struct buf *out);
+void http_on_shed(void *user, struct loop *loop, const struct h1_head *head, struct buf *out);
 
 /* Answers with a body. type may be empty if body is. extra: further header lines, each with its CRLF, or
  * NULL. */

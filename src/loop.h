@@ -25,6 +25,7 @@ struct conn;
 struct loop;
 struct exchange;
 struct h1_error;
+struct h1_head;
 struct h2_session;
 struct gzip;
 enum close_cause;
@@ -47,9 +48,9 @@ struct loop_handler {
     void (*on_bad)(void *user, struct exchange *x, const struct h1_error *error);
     /* A stream has ended. */
     void (*on_stream_end)(void *user, struct conn *c, enum close_cause cause);
-    /* Descriptors have run out, but for this one connection: what to answer before it is closed. asks_stream:
-     * what it has sent so far looks like an EventSource's request. */
-    void (*on_shed)(void *user, struct loop *loop, bool asks_stream, struct buf *out);
+    /* Descriptors have run out, but for this one connection: what to answer before it is closed. head: of its
+     * request, NULL if that has not come yet. */
+    void (*on_shed)(void *user, struct loop *loop, const struct h1_head *head, struct buf *out);
     /* About ten times a second while there are connections, else about once. */
     void (*on_tick)(void *user, struct loop *loop);
 };

@@ -220,6 +220,28 @@ describe("tokens and streams", () => {
     assert.match(text, /^tidings_streams_closed_total\{cause="expired"\} 1$/m);
   });
 
+  test("what one request was admitted with is nothing to the next one on its connection", async (t) => {
+    const hub = await Hub.started(t, ["--jwt-secret", SECRET, "--admin-key", ADMIN, "--max-connections-per-client", "1"]);
+    await hub.subscribe(t, "ada", { headers: bearer(ADMIN) });
+    const connection = await hub.connect(t);
+    const ask = (client, secret) =>
+      connection.send(`GET /api/sse/subscribe/${client} HTTP/1.1\r\nHost: ${hub.host}\r\nAuthorization: Bearer ${secret}\r\n\r\n`);
+    await ask("ada", token({ sub: "ada", jti: "login-1" }));
+    await connection.until(() => (/"code":"max_connections_per_client"/.test(connection.received) ? true : undefined), "the refusal");
+    await ask("bob", ADMIN);
+    await connection.until(() => (/__connected/.test(connection.received) ? true : undefined), "the stream");
+    const { json } = await hub.get("/api/sse/clients/bob", { headers: bearer(ADMIN) });
+    assert.equal("tokenId" in json.connections[0], false);
+  });
+
+  test("a compressed stream ends with __expired, too", async (t) => {
+    const hub = await Hub.started(t, ["--jwt-secret", SECRET]);
+    const exp = Math.floor(Date.now() / 1000) + 2;
+    const answer = await fetch(`${hub.url}/api/sse/subscribe/ada`, { headers: bearer(token({ sub: "ada", exp })) });
+    assert.equal(answer.headers.get("content-encoding"), "gzip");
+    assert.match(await answer.text(), /\nevent: __expired\ndata: \{"reason":"token_expired"\}\n\nretry: \d+\n\n$/);
+  });
+
   test("a body of lines outlives its token, and is told so", async (t) => {
     const hub = await Hub.started(t, ["--jwt-secret", SECRET]);
     const exp = Math.floor(Date.now() / 1000) + 2;
