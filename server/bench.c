@@ -376,6 +376,10 @@ static int start(struct bench *bench, int argc, char *const *argv)
         bench->mode_text = rest.count ? rest.items[0] : modes[0].name;
     if (!read_pids(bench) || !find_profile(bench) || !remote_resolve(&bench->remote, &table))
         return EXIT_USAGE;
+    if (bench->remote.url.tls) {
+        options_complain(&table, "the load generator speaks plain HTTP only: give it a listener without TLS");
+        return EXIT_USAGE;
+    }
     for (size_t i = 0; i < sizeof modes / sizeof *modes; i++) {
         if (strcmp(modes[i].name, bench->mode_text) != 0)
             continue;

@@ -34,6 +34,7 @@ static const struct option rows[] = {
      .offset = offsetof(struct clients, json),
      .help = "print one JSON object {\"clients\":[…],\"total\":N}"},
     REMOTE_OPTIONS(struct clients),
+    REMOTE_TLS_OPTIONS(struct clients),
 };
 
 static const struct option_table table = {.command = "clients",

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * The client side of HTTP/1.1, as far as the commands need it. Sockets are non-blocking and every wait goes
- * through wait_for(), so that a time limit and the cancel descriptor hold everywhere.
+ * through wait_for(), so that a time limit and the cancel descriptor hold everywhere, also in the handshake
+ * of TLS (httpc_tls.c).
  */
 #include "httpc.h"
 
@@ -18,6 +19,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "httpc_tls.h"
 #include "value.h"
 
 const char *httpc_strerror(int error)
@@ -35,6 +37,8 @@ const char *httpc_strerror(int error)
         return "the answer is not HTTP/1.1";
     case HTTPC_ECANCELLED:
         return "interrupted";
+    case HTTPC_ETLS:
+        return httpc_tls_reason();
     default:
         return "no error";
     }
@@ -76,7 +80,7 @@ static const char *parse_authority(struct httpc_url *url)
     const char *bracket = url->authority[0] == '[' ? strchr(url->authority, ']') : NULL;
     const char *colon = strchr(bracket ? bracket : url->authority, ':');
     size_t len = colon ? (size_t)(colon - url->authority) : strlen(url->authority);
-    uint64_t port = 80;
+    uint64_t port = url->tls ? 443 : 80;
     char host[sizeof url->host];
 
     if (len >= sizeof host)
@@ -102,9 +106,10 @@ const char *httpc_parse_url(struct httpc_url *url, const char *text)
     memset(url, 0, sizeof *url);
     if (strncmp(text, "unix:", 5) == 0)
         return parse_unix(url, text + 5);
-    if (strncasecmp(text, "http://", 7) != 0)
-        return "it must begin with http:// or unix:";
-    text += 7;
+    url->tls = strncasecmp(text, "https://", 8) == 0;
+    if (!url->tls && strncasecmp(text, "http://", 7) != 0)
+        return "it must begin with http://, https:// or unix:";
+    text += url->tls ? 8 : 7;
     len = strcspn(text, "/?#");
     if (len >= sizeof url->authority)
         return "the host name is too long";
@@ -148,6 +153,14 @@ static int wait_for(struct httpc *http, short events)
     return fds[1].revents ? HTTPC_ECANCELLED : 0;
 }
 
+/* The error of a call that has set errno; 0 after it was waited for what it lacks. */
+static int wait_or_fail(struct httpc *http, short events)
+{
+    if (errno == EAGAIN || errno == EINTR)
+        return wait_for(http, http->tls ? httpc_tls_wants(http->tls) : events);
+    return http->tls && errno == EPROTO ? HTTPC_ETLS : HTTPC_ESYSTEM;
+}
+
 static int connect_to(struct httpc *http, int family, const struct sockaddr *address, socklen_t len)
 {
     int error = 0, result, one = 1;
@@ -182,17 +195,11 @@ static int open_unix(struct httpc *http, const struct httpc_url *url)
     return connect_to(http, AF_UNIX, (const struct sockaddr *)&address, sizeof address);
 }
 
-int httpc_open(struct httpc *http, const struct httpc_url *url, int cancel_fd, int timeout)
+static int open_tcp(struct httpc *http, const struct httpc_url *url)
 {
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM}, *found, *one;
     int result = HTTPC_ERESOLVE;
 
-    http->fd = -1;
-    http->cancel_fd = cancel_fd;
-    http->timeout = timeout;
-    http->start = http->end = 0;
-    if (url->is_unix)
-        return open_unix(http, url);
     if (getaddrinfo(url->host, url->port, &hints, &found) != 0)
         return HTTPC_ERESOLVE;
     for (one = found; one; one = one->ai_next) {
@@ -208,8 +215,40 @@ int httpc_open(struct httpc *http, const struct httpc_url *url, int cancel_fd, i
     return result;
 }
 
+static int begin_tls(struct httpc *http, const struct httpc_url *url)
+{
+    int result = 0;
+
+    http->tls = httpc_tls_create(url, http->fd);
+    if (!http->tls)
+        return HTTPC_ETLS;
+    while (result == 0) {
+        if (httpc_tls_handshake(http->tls) == 0)
+            return 0;
+        result = wait_or_fail(http, POLLIN);
+    }
+    return result;
+}
+
+int httpc_open(struct httpc *http, const struct httpc_url *url, int cancel_fd, int timeout)
+{
+    int result;
+
+    http->fd = -1;
+    http->tls = NULL;
+    http->cancel_fd = cancel_fd;
+    http->timeout = timeout;
+    http->start = http->end = 0;
+    if (url->is_unix)
+        return open_unix(http, url);
+    result = open_tcp(http, url);
+    return result == 0 && url->tls ? begin_tls(http, url) : result;
+}
+
 void httpc_close(struct httpc *http)
 {
+    httpc_tls_destroy(http->tls);
+    http->tls = NULL;
     if (http->fd >= 0)
         close(http->fd);
     http->fd = -1;
@@ -218,7 +257,8 @@ void httpc_close(struct httpc *http)
 static int send_all(struct httpc *http, const char *bytes, size_t len)
 {
     while (len > 0) {
-        ssize_t n = send(http->fd, bytes, len, MSG_NOSIGNAL);
+        ssize_t n =
+            http->tls ? httpc_tls_send(http->tls, bytes, len) : send(http->fd, bytes, len, MSG_NOSIGNAL);
         int result;
         if (n >= 0) {
             bytes += n;
@@ -228,9 +268,7 @@ static int send_all(struct httpc *http, const char *bytes, size_t len)
         /* A hub that refuses a body early answers and closes: the answer is worth reading. */
         if (errno == EPIPE || errno == ECONNRESET)
             return 0;
-        if (errno != EAGAIN && errno != EINTR)
-            return HTTPC_ESYSTEM;
-        result = wait_for(http, POLLOUT);
+        result = wait_or_fail(http, POLLOUT);
         if (result < 0)
             return result;
     }
@@ -250,15 +288,15 @@ static int fill(struct httpc *http)
     if (http->end == sizeof http->buffer)
         return HTTPC_EBAD;
     for (;;) {
-        ssize_t n = recv(http->fd, http->buffer + http->end, sizeof http->buffer - http->end, 0);
+        char *room = http->buffer + http->end;
+        size_t len = sizeof http->buffer - http->end;
+        ssize_t n = http->tls ? httpc_tls_recv(http->tls, room, len) : recv(http->fd, room, len, 0);
         int result;
         if (n >= 0) {
             http->end += (size_t)n;
             return n > 0;
         }
-        if (errno != EAGAIN && errno != EINTR)
-            return HTTPC_ESYSTEM;
-        result = wait_for(http, POLLIN);
+        result = wait_or_fail(http, POLLIN);
         if (result < 0)
             return result;
     }

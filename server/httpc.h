@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * httpc - a small blocking HTTP/1.1 client over TCP or a unix socket, for the client commands. One
+ * httpc - a small blocking HTTP/1.1 client over TCP, TLS or a unix socket, for the client commands. One
  * connection, one request at a time; bodies with a length, chunked, or until the end of the connection.
  */
 #ifndef HTTPC_H
@@ -16,6 +16,9 @@
 
 struct httpc_url {
     bool is_unix;
+    bool tls;            /* https */
+    bool unverified;     /* the certificate may be anybody's; set by the caller, as is cacert */
+    const char *cacert;  /* file of certificates to trust; NULL: the system's */
     char path[108];      /* of a unix socket */
     char host[256];      /* without the brackets of an IPv6 address */
     char port[6];        /* decimal */
@@ -23,7 +26,8 @@ struct httpc_url {
     char prefix[256];    /* path that comes before every request's; "" or "/…" without a final slash */
 };
 
-/* Reads "http://HOST[:PORT][/PREFIX]" or "unix:PATH". Returns NULL, or what is wrong with it. */
+/* Reads "http://HOST[:PORT][/PREFIX]", the same with "https://", or "unix:PATH". Returns NULL, or what is
+ * wrong with it. */
 const char *httpc_parse_url(struct httpc_url *url, const char *text);
 
 enum httpc_error {
@@ -33,6 +37,7 @@ enum httpc_error {
     HTTPC_ECLOSED = -4,    /* the connection ended too early */
     HTTPC_EBAD = -5,       /* the answer is not HTTP/1.1 */
     HTTPC_ECANCELLED = -6, /* cancel_fd became readable */
+    HTTPC_ETLS = -7,       /* the certificate is not trusted, or no TLS comes about */
 };
 
 /* Text for an error, errno included where it counts. Not thread safe. */
@@ -52,11 +57,12 @@ int httpc_parse_head(struct httpc_response *response, const char *bytes, size_t 
 
 struct httpc {
     int fd;
-    int cancel_fd;       /* waiting ends when it becomes readable; -1 = none */
-    int timeout;         /* ms that one wait may last; -1 = for ever */
-    size_t start, end;   /* bytes of buffer that are not used up */
-    bool for_head;       /* the request was HEAD */
-    struct chunk chunks; /* of the body that is being read */
+    struct httpc_tls *tls; /* NULL: plain */
+    int cancel_fd;         /* waiting ends when it becomes readable; -1 = none */
+    int timeout;           /* ms that one wait may last; -1 = for ever */
+    size_t start, end;     /* bytes of buffer that are not used up */
+    bool for_head;         /* the request was HEAD */
+    struct chunk chunks;   /* of the body that is being read */
     char buffer[HTTPC_HEAD_MAX];
 };
 

@@ -34,6 +34,7 @@ static const struct option rows[] = {
      .form = "NAME",
      .help = "name of the event [notification]"},
     REMOTE_OPTIONS(struct publish),
+    REMOTE_TLS_OPTIONS(struct publish),
 };
 
 static const struct option_table table = {

@@ -58,5 +58,7 @@ bool remote_resolve(struct remote *remote, const struct option_table *table)
         options_complain(table, "%s: %s", remote->url_text ? "--url" : "TIDINGS_URL", wrong);
         return false;
     }
+    remote->url.cacert = remote->cacert;
+    remote->url.unverified = remote->insecure;
     return resolve_secret(remote, table);
 }

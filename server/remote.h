@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * remote - which hub a client command speaks to, and as whom: --url, --key, --token and the environment.
+ * remote - which hub a client command speaks to, as whom, and whom it trusts: --url, --key, --token,
+ * --cacert,
+ * --insecure and the environment.
  */
 #ifndef REMOTE_H
 #define REMOTE_H
@@ -16,6 +18,8 @@
 
 struct remote {
     const char *url_text, *key, *token; /* as given; NULL = ask the environment */
+    const char *cacert;                 /* NULL: the system trusts */
+    bool insecure;
     struct httpc_url url;
     char headers[REMOTE_SECRET_MAX + 64]; /* "Authorization: Bearer …" CRLF, or "" */
 };
@@ -26,7 +30,7 @@ struct remote {
      .kind = OPTION_TEXT,                                                                                    \
      .offset = offsetof(type, remote.url_text),                                                              \
      .form = "URL",                                                                                          \
-     .help = "the hub: http://HOST:PORT or unix:PATH (TIDINGS_URL) [http://127.0.0.1:3000]"},                \
+     .help = "the hub: http(s)://HOST:PORT or unix:PATH (TIDINGS_URL) [http://127.0.0.1:3000]"},             \
         {.name = "key",                                                                                      \
          .kind = OPTION_TEXT,                                                                                \
          .offset = offsetof(type, remote.key),                                                               \
@@ -35,6 +39,18 @@ struct remote {
     {                                                                                                        \
         .name = "token", .kind = OPTION_TEXT, .offset = offsetof(type, remote.token), .form = "TOKEN",       \
         .help = "JSON Web Token; better in TIDINGS_TOKEN"                                                    \
+    }
+
+/* The same for a command that speaks https. */
+#define REMOTE_TLS_OPTIONS(type)                                                                             \
+    {.name = "cacert",                                                                                       \
+     .kind = OPTION_TEXT,                                                                                    \
+     .offset = offsetof(type, remote.cacert),                                                                \
+     .form = "FILE",                                                                                         \
+     .help = "https: trust the certificates in this file, not the system's"},                                \
+    {                                                                                                        \
+        .name = "insecure", .kind = OPTION_FLAG, .offset = offsetof(type, remote.insecure),                  \
+        .help = "https: take any certificate, whoever it belongs to; for trying only"                        \
     }
 
 /* Reads URL and secret from options and environment; false after one line that says what is wrong. */

@@ -59,6 +59,7 @@ static const struct option rows[] = {
     {.name = "count", .kind = OPTION_COUNT, AT(count), .min = 1, .form = "N", .help = "exit after N events"},
     {.name = "all", .kind = OPTION_FLAG, AT(all), .help = "print the hub's own events (__connected, …) too"},
     REMOTE_OPTIONS(struct subscribe),
+    REMOTE_TLS_OPTIONS(struct subscribe),
 };
 
 static const struct option_table table = {

@@ -20,24 +20,11 @@
 
 static void test_urls(void **state)
 {
-    static const char *const wrong[] = {"",
-                                        "x",
-                                        "https://a",
-                                        "http://",
-                                        "http://:80",
-                                        "http://a:",
-                                        "http://a:0",
-                                        "http://a:65536",
-                                        "http://u@a",
-                                        "http://a b",
-                                        "http://a?x",
-                                        "http://a/x?y",
-                                        "http://a/x y",
-                                        "http://*",
-                                        "http://[::1",
-                                        "http://[x]",
-                                        "unix:",
-                                        "http://a\r\nx: y"};
+    static const char *const wrong[] = {
+        "",           "x",           "https://",   "https:/a",     "ftp://a",
+        "http://",    "http://:80",  "http://a:",  "http://a:0",   "http://a:65536",
+        "http://u@a", "http://a b",  "http://a?x", "http://a/x?y", "http://a/x y",
+        "http://*",   "http://[::1", "http://[x]", "unix:",        "http://a\r\nx: y"};
     struct httpc_url url;
 
     (void)state;
@@ -51,7 +38,16 @@ static void test_urls(void **state)
     assert_string_equal(url.port, "3000");
     assert_string_equal(url.authority, "[::1]:3000");
     assert_string_equal(url.prefix, "/a/b");
+    assert_false(url.tls);
+    assert_null(httpc_parse_url(&url, "HTTPS://hub.example.com/x"));
+    assert_true(url.tls);
+    assert_string_equal(url.host, "hub.example.com");
+    assert_string_equal(url.port, "443");
+    assert_string_equal(url.prefix, "/x");
+    assert_null(httpc_parse_url(&url, "https://a:8443"));
+    assert_string_equal(url.port, "8443");
     assert_null(httpc_parse_url(&url, "unix:/run/t.sock"));
+    assert_false(url.tls);
     assert_true(url.is_unix);
     assert_string_equal(url.path, "/run/t.sock");
     assert_string_equal(url.authority, "localhost");
