@@ -43,6 +43,8 @@ struct session {
     struct session *next_full, *prev_full;
     char *backlog; /* ciphertext that the socket did not take; NULL if there is none */
     size_t backlog_len, backlog_off;
+    uint64_t turn; /* of the latest wait() that has reported it, */
+    int event;     /* and there which one */
     int fd;
     int error;        /* of the socket, as errno; 0: none */
     uint8_t interest; /* of the floor above */
@@ -63,6 +65,7 @@ struct tls_io {
     int *listeners;
     size_t listener_count;
     struct session *full;
+    uint64_t turn;
     BIO_METHOD *method;
     char piece[PIECE];
 };
@@ -309,6 +312,14 @@ static ssize_t result_of(struct session *s, int rc)
     return s->error ? -s->error : -EPROTO;
 }
 
+/* SSL_get_error() takes what anybody has left in this thread's queue (a token that was refused, say) for
+ * ours. */
+static void forget_errors(void)
+{
+    if (ERR_peek_error())
+        ERR_clear_error();
+}
+
 static ssize_t on_recv(struct io *io, int fd, void *p, size_t n)
 {
     struct tls_io *t = of(io);
@@ -319,6 +330,7 @@ static ssize_t on_recv(struct io *io, int fd, void *p, size_t n)
         return t->below->ops->recv(t->below, fd, p, n);
     if (s->failed)
         return s->error ? -s->error : -EPROTO;
+    forget_errors();
     flush(s);
     while (got < n && (rc = SSL_read_ex(s->ssl, (char *)p + got, n - got, &more)) == 1)
         got += more;
@@ -357,6 +369,7 @@ static ssize_t on_send(struct io *io, int fd, const struct iovec *iov, int count
     int rc = 1;
     if (!s)
         return t->below->ops->send(t->below, fd, iov, count);
+    forget_errors();
     for (int i = 0; i < count; i++)
         total += iov[i].iov_len;
     while (taken < total && !s->failed && !s->error && flush(s)) {
@@ -387,8 +400,9 @@ static int on_watch(struct io *io, int fd, uint64_t tag, uint32_t interest, bool
                                 interest | (s->backlog ? IO_WRITE : 0u), first);
 }
 
-/* An event of below as the floor above knows it. False: it concerned us alone. */
-static bool translate(struct tls_io *t, struct io_event *e)
+/* An event of below, which would be number `at`, as the floor above knows it. False: it concerned us alone.
+ */
+static bool translate(struct tls_io *t, struct io_event *e, int at)
 {
     if (e->tag >> 32 != IO_TAG_INNER)
         return true;
@@ -398,14 +412,25 @@ static bool translate(struct tls_io *t, struct io_event *e)
     e->tag = s->tag;
     if (e->ready & IO_WRITE && (!flush(s) || !(s->interest & IO_WRITE)))
         e->ready &= ~(uint32_t)IO_WRITE;
-    return e->ready != 0;
+    if (e->ready == 0)
+        return false;
+    s->turn = t->turn;
+    s->event = at;
+    return true;
 }
 
+/* Nobody is reported twice: after the first time the floor above may have lost its interest, and then takes
+ * whatever is reported for breakage. */
 static int add_full(struct tls_io *t, struct io_event *events, int count, int max)
 {
-    for (struct session *s = t->full; s && count < max; s = s->next_full)
-        if (s->watched && s->interest & IO_READ)
+    for (struct session *s = t->full; s && count < max; s = s->next_full) {
+        if (!s->watched || !(s->interest & IO_READ))
+            continue;
+        if (s->turn == t->turn)
+            events[s->event].ready |= IO_READ;
+        else
             events[count++] = (struct io_event){s->tag, IO_READ};
+    }
     return count;
 }
 
@@ -423,9 +448,10 @@ static int on_wait(struct io *io, struct io_event *events, int max, int timeout_
     bool full = has_full(t);
     /* Half of the room is theirs, however much sockets have to tell. */
     int count = 0, n = t->below->ops->wait(t->below, events, full ? max / 2 : max, full ? 0 : timeout_ms);
+    t->turn++;
     for (int i = 0; i < n; i++) {
         struct io_event e = events[i];
-        if (translate(t, &e))
+        if (translate(t, &e, count))
             events[count++] = e;
     }
     return add_full(t, events, count, max);

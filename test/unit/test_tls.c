@@ -6,6 +6,8 @@
  */
 #include "tls_world.h"
 
+#include <openssl/err.h>
+
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -166,6 +168,25 @@ static void test_keys_again_and_again(void **state)
     assert_int_equal(got, -ENOBUFS);
     assert_in_range(i, 100, 2000);
     assert_true(tls_world_send(w, "y", 1) < 0);
+}
+
+/* What others of this thread left in OpenSSL's queue is nothing that happened to us. */
+static void test_errors_of_others(void **state)
+{
+    struct tls_world *w = *state;
+    char byte;
+    tls_world_start(w, 0);
+    for (unsigned i = 0; i < 10 && !tls_peer_is_up(&w->peer); i++) {
+        tls_peer_pump(&w->peer, 100);
+        ERR_raise(ERR_LIB_EVP, EVP_R_DECODE_ERROR);
+        assert_int_equal(tls_world_recv(w, &byte, 1), -EAGAIN);
+        ERR_clear_error();
+    }
+    tls_world_handshake(w, ALL);
+    ERR_raise(ERR_LIB_EVP, EVP_R_DECODE_ERROR);
+    assert_int_equal(tls_world_recv(w, &byte, 1), -EAGAIN);
+    ERR_raise(ERR_LIB_EVP, EVP_R_DECODE_ERROR);
+    exchange(w);
 }
 
 /* ---- not TLS ---- */
@@ -472,6 +493,7 @@ int main(void)
         TEST(test_an_old_version),
         TEST(test_renegotiation),
         TEST(test_keys_again_and_again),
+        TEST(test_errors_of_others),
         TEST(test_garbage),
         TEST(test_plain_http),
         TEST(test_truncated),
