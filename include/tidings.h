@@ -98,6 +98,7 @@ TIDINGS_API const char *tidings_strerror(int error);
 #define TIDINGS_KEY_MAX       512 /* a publish or admin key */
 #define TIDINGS_KEYS_MAX      64  /* keys of one kind */
 #define TIDINGS_ORIGINS_MAX   64
+#define TIDINGS_PROXIES_MAX   64
 
 /* ------------------------------------------------------------------ configuration */
 
@@ -147,8 +148,19 @@ struct tidings_config {
     uint32_t loops; /* event loops, one thread each: 1..64, TIDINGS_AUTO = one per online core [AUTO] */
 
     /* open streams (reload) */
-    uint32_t max_connections;            /* TIDINGS_AUTO = descriptors less a reserve [AUTO] */
-    uint32_t max_connections_per_client; /* [100] */
+    uint32_t max_connections;             /* TIDINGS_AUTO = descriptors less a reserve [AUTO] */
+    uint32_t max_connections_per_client;  /* [100] */
+    uint32_t max_connections_per_address; /* of one IPv4 address, or IPv6 /64; streams that were open before
+                                             the limit was set are not counted [0] */
+
+    /* a second, with twice as much at once; 0 = none (reload) */
+    uint32_t connect_rate;                  /* subscriptions [0] */
+    uint32_t connect_rate_per_address;      /* [0] */
+    uint32_t publish_rate;                  /* events that come by HTTP [0] */
+    uint32_t publish_rate_per_address;      /* [0] */
+    uint32_t publish_rate_per_key;          /* of one key or token [0] */
+    uint32_t auth_failure_rate_per_address; /* requests with wrong credentials; beyond, no credentials of that
+                                              address are looked at for a while [10] */
 
     /* one request (reload) */
     uint32_t max_request_line; /* bytes, 64..1 MiB [64 KiB]; beyond: 414 */
@@ -227,6 +239,9 @@ struct tidings_config {
     uint32_t anonymous;       /* 1: whoever comes may subscribe, as any client; 0: a token or an admin key is
                                  needed;       TIDINGS_AUTO: 1 as long as no key of tokens is set [AUTO] */
     bool public_metrics;      /* /metrics and /api/sse/metrics need no right [false] */
+    const char *const
+        *trusted_proxies; /* networks ("10.0.0.0/8", "::1", "unix") of proxies whose X-Forwarded-For
+                             and Forwarded are believed; at most TIDINGS_PROXIES_MAX */
     const char *const *cors_origins; /* whose pages may use the hub, with credentials, besides its own: exact,
                                         "https://app.example.com"; at most TIDINGS_ORIGINS_MAX */
 

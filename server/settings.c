@@ -432,6 +432,7 @@ int settings_load(struct settings *settings, int argc, char *const *argv, char *
     settings->config.publish_keys = strings_of(&settings->publish_key);
     settings->config.admin_keys = strings_of(&settings->admin_key);
     settings->config.cors_origins = strings_of(&settings->cors_origin);
+    settings->config.trusted_proxies = strings_of(&settings->trusted_proxy);
     if (settings->topic_pattern.count > 0)
         settings->config.topic_policies = settings->topic_policy;
     settings->config.topic_policy_count = settings->topic_pattern.count;
@@ -453,6 +454,7 @@ void settings_finish(struct settings *settings)
     list_finish(&settings->publish_key);
     list_finish(&settings->admin_key);
     list_finish(&settings->cors_origin);
+    list_finish(&settings->trusted_proxy);
     list_finish(&settings->warnings);
     list_finish(&settings->topic_pattern);
     free(settings->store);
@@ -470,6 +472,7 @@ void settings_finish(struct settings *settings)
     settings->config.tls_cert = settings->config.tls_key = NULL;
     settings->config.public_hosts = NULL;
     settings->config.publish_keys = settings->config.admin_keys = settings->config.cors_origins = NULL;
+    settings->config.trusted_proxies = NULL;
     settings->config.store = NULL;
     settings->config.jwt_secret = settings->config.jwt_public_key = settings->config.jwks = NULL;
     settings->config.jwt_issuer = settings->config.jwt_audience = NULL;

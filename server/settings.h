@@ -41,6 +41,7 @@ struct settings {
     struct settings_list publish_key;
     struct settings_list admin_key;
     struct settings_list cors_origin;
+    struct settings_list trusted_proxy;
     char *store; /* NULL if nothing was said; so are these */
     char *jwt_secret, *jwt_public_key, *jwks, *jwt_issuer, *jwt_audience;
     char *tls_cert;

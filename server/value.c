@@ -190,6 +190,17 @@ bool value_key(const char *text)
     return tidings_config_check(&config, &field) == 0;
 }
 
+bool value_network(const char *text)
+{
+    const char *const networks[] = {text, NULL};
+    const char *field;
+    struct tidings_config config;
+
+    tidings_config_init(&config);
+    config.trusted_proxies = networks;
+    return tidings_config_check(&config, &field) == 0;
+}
+
 bool value_origin(const char *text)
 {
     const char *const origins[] = {text, NULL};

@@ -39,6 +39,8 @@ struct auth {
     bool public_metrics;
     char **hosts;
     char **origins;
+    struct netaddr_net *proxies;
+    size_t proxy_count;
     struct token_keys *tokens; /* NULL: none are understood */
     struct token_rules rules;  /* with copies of the texts */
     uint64_t tokens_number;    /* stands for the keys of tokens, in sessions */
@@ -207,12 +209,26 @@ static int add_keys(struct auth *a, const char *const *list, bool is_admin)
     return 0;
 }
 
+static int add_proxies(struct auth *a, const char *const *list)
+{
+    size_t n = count(list);
+    if (n == 0)
+        return 0;
+    a->proxies = calloc(n, sizeof(*a->proxies));
+    if (!a->proxies)
+        return TIDINGS_ENOMEM;
+    for (; a->proxy_count < n; a->proxy_count++)
+        netaddr_parse_net(span_of(list[a->proxy_count]), &a->proxies[a->proxy_count]); /* was checked */
+    return 0;
+}
+
 static int fill(struct auth *a, const struct tidings_config *config, char *error)
 {
     int rc = copy_list(config->public_hosts, &a->hosts);
     rc = rc < 0 ? rc : copy_list(config->cors_origins, &a->origins);
     rc = rc < 0 ? rc : add_keys(a, config->publish_keys, false);
     rc = rc < 0 ? rc : add_keys(a, config->admin_keys, true); /* last: a key that is both is an admin's */
+    rc = rc < 0 ? rc : add_proxies(a, config->trusted_proxies);
     rc = rc < 0 ? rc : add_rules(a, config);
     return rc < 0 ? rc : add_tokens(a, config, error);
 }
@@ -255,12 +271,19 @@ void auth_unref(struct auth *a)
     free((char *)(uintptr_t)a->rules.audience);
     free(a->hosts);
     free(a->origins);
+    free(a->proxies);
     free(a);
 }
 
 bool auth_is_on(const struct auth *a)
 {
     return a->key_count > 0 || a->tokens;
+}
+
+const struct netaddr_net *auth_proxies(const struct auth *a, size_t *n)
+{
+    *n = a->proxy_count;
+    return a->proxies;
 }
 
 const char *const *auth_origins(const struct auth *a)

@@ -11,6 +11,7 @@
 #define AUTH_H
 
 #include "h1.h"
+#include "netaddr.h"
 #include "problem.h"
 #include "token.h"
 #include <tidings.h>
@@ -43,6 +44,9 @@ void auth_unref(struct auth *auth);
 
 /* Is any credential configured? */
 bool auth_is_on(const struct auth *auth);
+
+/* The proxies whose word counts for where a request comes from. */
+const struct netaddr_net *auth_proxies(const struct auth *auth, size_t *count);
 
 /* NULL-ended, or NULL if nothing was configured. */
 const char *const *auth_origins(const struct auth *auth);

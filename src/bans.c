@@ -89,6 +89,25 @@ bool bans_has(struct bans *b, struct span key, uint64_t now)
     return b->table && find(b, bucket_of(b, key), key, now);
 }
 
+bool bans_lift(struct bans *b, struct span key, uint64_t now)
+{
+    struct ban **at = b->table ? find(b, bucket_of(b, key), key, now) : NULL;
+    if (at)
+        remove_ban(b, at);
+    return at != NULL;
+}
+
+void bans_each(struct bans *b, uint64_t now, void (*visit)(void *user, struct span key, uint64_t until),
+               void *user)
+{
+    if (!b->table)
+        return;
+    sweep(b, now);
+    for (unsigned i = 0; i < BUCKETS; i++)
+        for (const struct ban *ban = b->table[i]; ban; ban = ban->next)
+            visit(user, (struct span){ban->key, ban->key_len}, ban->until);
+}
+
 void bans_finish(struct bans *b)
 {
     for (unsigned i = 0; b->table && i < BUCKETS; i++)

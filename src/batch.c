@@ -295,7 +295,8 @@ static void take_message(struct batching *b, struct span object)
     struct notice n;
     struct problem why;
     stats_add(&b->loop->stats.items, 1);
-    if (!notice_read(&n, object, (struct span){0}, &why) || !may_send(b, &n, &why))
+    if (!notice_read(&n, object, (struct span){0}, &why) || !may_send(b, &n, &why) ||
+        !http_admits_event(&b->request, &why))
         refuse(b, &why);
     else if (publish_needs_waiting(b->request.service))
         publish_later(b, &n);

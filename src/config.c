@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "cors.h"
+#include "netaddr.h"
 #include "text.h"
 
 #define SECOND 1000u
@@ -21,6 +22,7 @@ void tidings_config_init(struct tidings_config *config)
         .loops = TIDINGS_AUTO,
         .max_connections = TIDINGS_AUTO,
         .max_connections_per_client = 100,
+        .auth_failure_rate_per_address = 10,
         .max_request_line = 64 * KIB,
         .max_headers = 64 * KIB,
         .max_body = KIB * KIB,
@@ -49,6 +51,7 @@ void tidings_config_init(struct tidings_config *config)
 }
 
 #define TIME_MAX          (24 * DAY) /* deadlines are compared as signed numbers modulo 2^32 ms */
+#define RATE_MAX          10000000u
 #define HISTORY_SIZE_MAX  100000000u
 #define HISTORY_BYTES_MAX (1024 * KIB * KIB)
 
@@ -65,6 +68,13 @@ static const struct {
     RANGE(loops, 1, 64, true, false),
     RANGE(max_connections, 1, 100000000, true, true),
     RANGE(max_connections_per_client, 1, 10000000, false, true),
+    RANGE(max_connections_per_address, 1, 10000000, false, true),
+    RANGE(connect_rate, 1, RATE_MAX, false, true),
+    RANGE(connect_rate_per_address, 1, RATE_MAX, false, true),
+    RANGE(publish_rate, 1, RATE_MAX, false, true),
+    RANGE(publish_rate_per_address, 1, RATE_MAX, false, true),
+    RANGE(publish_rate_per_key, 1, RATE_MAX, false, true),
+    RANGE(auth_failure_rate_per_address, 1, RATE_MAX, false, true),
     RANGE(max_request_line, 64, KIB *KIB, false, false),
     RANGE(max_headers, 256, KIB *KIB, false, false),
     RANGE(max_body, 1, 1024 * KIB * KIB, false, true),
@@ -153,6 +163,13 @@ static bool is_origin(const char *origin)
     return cors_is_origin(span_of(origin));
 }
 
+static bool is_network(const char *text)
+{
+    struct netaddr_net net;
+
+    return netaddr_parse_net(span_of(text), &net);
+}
+
 static bool are_all(const char *const *list, size_t max, bool (*is_one)(const char *text))
 {
     size_t count = 0;
@@ -166,11 +183,12 @@ static bool are_all(const char *const *list, size_t max, bool (*is_one)(const ch
 
 static const char *wrong_text(const struct tidings_config *config)
 {
-    return !is_store(config->store)                                         ? "store"
-           : !are_all(config->publish_keys, TIDINGS_KEYS_MAX, is_key)       ? "publish_keys"
-           : !are_all(config->admin_keys, TIDINGS_KEYS_MAX, is_key)         ? "admin_keys"
-           : !are_all(config->cors_origins, TIDINGS_ORIGINS_MAX, is_origin) ? "cors_origins"
-                                                                            : NULL;
+    return !is_store(config->store)                                             ? "store"
+           : !are_all(config->publish_keys, TIDINGS_KEYS_MAX, is_key)           ? "publish_keys"
+           : !are_all(config->admin_keys, TIDINGS_KEYS_MAX, is_key)             ? "admin_keys"
+           : !are_all(config->cors_origins, TIDINGS_ORIGINS_MAX, is_origin)     ? "cors_origins"
+           : !are_all(config->trusted_proxies, TIDINGS_PROXIES_MAX, is_network) ? "trusted_proxies"
+                                                                                : NULL;
 }
 
 int tidings_config_check(const struct tidings_config *config, const char **field)

@@ -438,6 +438,20 @@ uint64_t conn_last_seen(const struct loop *l, const struct conn *c)
     return l->started_wall + now - (uint64_t)(age > 0 ? age : 0);
 }
 
+struct netaddr conn_netaddr(const struct conn *c)
+{
+    struct netaddr a = {.family = c->family};
+    memcpy(a.bytes, c->address, c->family == IO_IPV4 ? 4 : sizeof(a.bytes));
+    return a;
+}
+
+void conn_set_netaddr(struct conn *c, const struct netaddr *a)
+{
+    memcpy(c->address, a->bytes, sizeof(c->address));
+    c->family = a->family;
+    c->port = 0;
+}
+
 void conn_address(const struct conn *c, char *out)
 {
     char host[INET6_ADDRSTRLEN];
@@ -447,6 +461,10 @@ void conn_address(const struct conn *c, char *out)
     }
     bool v4 = c->family == IO_IPV4;
     inet_ntop(v4 ? AF_INET : AF_INET6, c->address, host, sizeof(host));
+    if (c->port == 0) {
+        snprintf(out, CONN_ADDRESS_LEN, "%s", host);
+        return;
+    }
     snprintf(out, CONN_ADDRESS_LEN, v4 ? "%s:%u" : "[%s]:%u", host, (unsigned)c->port);
 }
 

@@ -29,6 +29,7 @@
 #include "gzip.h"
 #include "h1.h"
 #include "loop.h"
+#include "netaddr.h"
 
 #include <stddef.h>
 
@@ -157,6 +158,7 @@ struct conn {
     uint8_t family;
     uint8_t protocol; /* enum conn_protocol; constant while joined */
     bool tls;         /* its bytes are encrypted on their way */
+    bool crowded;     /* its stream is counted with those of its address: see quota.h */
     bool raw;         /* the present exchange has no chunk frames (HTTP/1.0, HTTP/2); constant while joined */
     bool has_pass;    /* more->pass is there; constant while joined, so that lists need not look at more */
     struct sub sub;
@@ -306,7 +308,14 @@ static inline struct conn *conn_of_sub(struct sub *s)
 uint64_t conn_connected_at(const struct loop *l, const struct conn *c);
 uint64_t conn_last_seen(const struct loop *l, const struct conn *c);
 
-/* "192.0.2.1:4711", "[2001:db8::1]:4711" or "unix". out has room for CONN_ADDRESS_LEN. */
+/* The peer's address, or that of whom a proxy speaks for. */
+struct netaddr conn_netaddr(const struct conn *c);
+
+/* A proxy speaks for somebody: from now on the connection is his. Before it has joined. */
+void conn_set_netaddr(struct conn *c, const struct netaddr *a);
+
+/* "192.0.2.1:4711", "[2001:db8::1]:4711", the same without port if that is not known, or "unix". out has room
+ * for CONN_ADDRESS_LEN. */
 #define CONN_ADDRESS_LEN 64
 void conn_address(const struct conn *c, char *out);
 

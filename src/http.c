@@ -7,6 +7,7 @@
 #include "http.h"
 
 #include "cors.h"
+#include "forwarded.h"
 #include "json.h"
 
 #include <stdarg.h>
@@ -148,9 +149,10 @@ static void reply_problem(struct request *r, const struct problem *p, const char
 
 void http_refuse(struct request *r, const struct problem *p)
 {
-    reply_problem(r, p,
-                  p->status == 503 ? "Cache-Control: no-store\r\nRetry-After: 1\r\n"
-                                   : "Cache-Control: no-store\r\n");
+    char extra[80];
+    uint32_t retry_ms = p->retry_ms == 0 && p->status == 503 ? 1000 : p->retry_ms;
+    snprintf(extra, sizeof(extra), "Cache-Control: no-store\r\nRetry-After: %u\r\n", (retry_ms + 999) / 1000);
+    reply_problem(r, p, retry_ms > 0 ? extra : "Cache-Control: no-store\r\n");
 }
 
 void http_problem(struct request *r, int status, const char *code, const char *format, ...)
@@ -161,6 +163,28 @@ void http_problem(struct request *r, int status, const char *code, const char *f
     vsnprintf(p.detail, sizeof(p.detail), format, args);
     va_end(args);
     http_refuse(r, &p);
+}
+
+/* ---- where it comes from ---- */
+
+static void print_address(const struct request *r, char out[CONN_ADDRESS_LEN])
+{
+    if (r->forwarded)
+        netaddr_print(&r->address, out);
+    else
+        conn_address(r->x->conn, out);
+}
+
+static void find_address(struct request *r)
+{
+    size_t count;
+    const struct netaddr_net *proxies = auth_proxies(r->auth, &count);
+    r->address = conn_netaddr(r->x->conn);
+    r->https = r->x->conn->tls;
+    if (!r->head || !netaddr_in(&r->address, proxies, count))
+        return;
+    r->https = forwarded_is_https(r->head);
+    r->forwarded = forwarded_address(r->head, proxies, count, &r->address);
 }
 
 /* ---- overload ---- */
@@ -182,7 +206,9 @@ static void put_overloaded(struct buf *body, const char *reason, uint32_t retry_
 void http_overloaded(struct request *r, int status, const char *reason, const char *detail)
 {
     uint32_t retry_ms = overload_retry(r->loop);
-    service_refused(r->service, r->x->conn, reason);
+    char address[CONN_ADDRESS_LEN];
+    print_address(r, address);
+    service_refused(r->service, address, reason);
     if (h1_names(r->head->known[H1_ACCEPT], SPAN("text/event-stream"))) {
         struct buf body;
         buf_init(&body, 1024);
@@ -207,7 +233,8 @@ static void put_cors(struct buf *out, const struct auth *auth, const struct h1_h
 
 void http_on_shed(void *user, struct loop *l, const struct h1_head *head, struct buf *out)
 {
-    static const struct problem none_left = {503, "descriptors", "the hub has no descriptor left"};
+    static const struct problem none_left = {
+        .status = 503, .code = "descriptors", .detail = "the hub has no descriptor left"};
     struct service *s = user;
     struct buf body;
     uint32_t retry_ms = overload_retry(l);
@@ -236,7 +263,7 @@ void http_on_shed(void *user, struct loop *l, const struct h1_head *head, struct
 static bool may_zip(const struct request *r)
 {
     enum tidings_compress wish = r->loop->config.compress;
-    return wish == TIDINGS_COMPRESS_ON || (wish == TIDINGS_COMPRESS_AUTO && !r->x->conn->tls);
+    return wish == TIDINGS_COMPRESS_ON || (wish == TIDINGS_COMPRESS_AUTO && !r->https);
 }
 
 static bool zip(const struct request *r)
@@ -337,7 +364,9 @@ static _Atomic uint64_t *counter_of(struct stats *s, enum auth_result result)
 void http_deny(struct request *r, enum auth_result result, const struct problem *why)
 {
     stats_add(counter_of(&r->loop->stats, result), 1);
-    service_denied(r->service, r->x->conn, why->code);
+    char address[CONN_ADDRESS_LEN];
+    print_address(r, address);
+    service_denied(r->service, address, why->code);
     /* RFC 6750 section 3: no error when nothing came. */
     if (why->status != 401)
         http_refuse(r, why);
@@ -356,7 +385,9 @@ bool http_is_own_page(struct request *r)
     if (r->origin || (origin.p && cors_is_same(origin, r->head->host, r->x->conn->tls)))
         return true;
     stats_add(&r->loop->stats.denied_origin, 1);
-    service_denied(r->service, r->x->conn, "origin");
+    char address[CONN_ADDRESS_LEN];
+    print_address(r, address);
+    service_denied(r->service, address, "origin");
     problem_set(&why, 403, "origin",
                 origin.p
                     ? "Origin: not the one of Host, and not listed (--cors-origin)"
@@ -388,6 +419,60 @@ static enum auth_result ask_right(const struct request *r, enum right right, str
     return AUTH_OK;
 }
 
+/* An address or token was told to stay away: a browser that comes for a stream does not come again (WHATWG
+ * HTML section 9.2.2). True: answered. */
+static bool is_barred(struct request *r, enum right right)
+{
+    struct netaddr group = netaddr_group(&r->address);
+    struct span token = r->who.claims ? r->who.claims->id : (struct span){0};
+    if (!registry_bars(r->service->registry, (struct span){(const char *)&group, sizeof(group)}, token))
+        return false;
+    stats_add(&r->loop->stats.refused_barred, 1);
+    if (right == RIGHT_SUBSCRIBE)
+        http_reply(r, 204, (struct span){0}, (struct span){0}, "Cache-Control: no-store\r\n");
+    else
+        http_problem(r, 403, "banned", "this address, or this token, is banned");
+    return true;
+}
+
+/* Whoever tries many keys is not told any more which one is right. */
+bool http_is_guessing(struct request *r)
+{
+    struct problem why;
+    if (!auth_is_on(r->auth) || !quota_is_guessing(r->service->quota, &r->loop->config, &r->loop->stats,
+                                                   &r->address, clock_mono(r->service->clock), &why))
+        return false;
+    http_refuse(r, &why);
+    return true;
+}
+
+void http_note_failure(const struct request *r)
+{
+    quota_note_failure(r->service->quota, &r->loop->config, &r->address, clock_mono(r->service->clock));
+}
+
+static bool brings_credentials(const struct request *r)
+{
+    const struct h1_head *head = r->head;
+    return head->known[H1_AUTHORIZATION].p || head->known[H1_COOKIE].p || head->query.len > 0;
+}
+
+bool http_admits_event(const struct request *r, struct problem *why)
+{
+    return quota_admit_event(r->service->quota, &r->loop->config, &r->loop->stats, &r->address, r->who.key,
+                             clock_mono(r->service->clock), why);
+}
+
+bool http_admits_stream(struct request *r)
+{
+    struct problem why;
+    if (quota_admit_stream(r->service->quota, &r->loop->config, &r->loop->stats, &r->address,
+                           clock_mono(r->service->clock), &why))
+        return true;
+    http_overloaded(r, 429, why.code, why.detail);
+    return false;
+}
+
 /* Finds out who asks, and whether he may use the route. False: answered. */
 static bool admits(struct request *r, enum right right)
 {
@@ -395,9 +480,15 @@ static bool admits(struct request *r, enum right right)
     conn_drop_pass(r->x->conn);
     if (right == RIGHT_OPEN)
         return true;
+    if (is_barred(r, right) || (brings_credentials(r) && http_is_guessing(r)))
+        return false;
     enum auth_use use = right == RIGHT_SUBSCRIBE ? AUTH_TO_SUBSCRIBE : AUTH_TO_ACT;
     enum auth_result result =
         auth_identify(r->auth, r->head, use, clock_wall(r->service->clock), &r->who, &why);
+    if (result == AUTH_INVALID && why.status == 401)
+        http_note_failure(r);
+    if (result == AUTH_OK && r->who.claims && is_barred(r, right))
+        return false;
     if (result == AUTH_OK)
         result = ask_right(r, right, &why);
     if (result != AUTH_OK)
@@ -430,8 +521,9 @@ static void allow(struct buf *out, const char *method)
 
 void http_method_not_allowed(struct request *r, const char *allowed)
 {
-    static const struct problem refused = {405, "method_not_allowed",
-                                           "this path does not take this method; see Allow"};
+    static const struct problem refused = {.status = 405,
+                                           .code = "method_not_allowed",
+                                           .detail = "this path does not take this method; see Allow"};
     struct buf extra;
     buf_init(&extra, 1024);
     bool asks = span_eq(r->head->method, SPAN("OPTIONS"));
@@ -477,16 +569,18 @@ static struct request request_of(void *user, struct exchange *x)
 {
     struct auth *auth = x->loop->auth;
     struct span origin = x->head ? x->head->known[H1_ORIGIN] : (struct span){0};
-    return (struct request){.service = user,
-                            .loop = x->loop,
-                            .x = x,
-                            .head = x->head,
-                            .auth = auth,
-                            .origin = cors_find(auth_origins(auth), origin),
-                            .body = x->body,
-                            .is_head = x->head && span_eq(x->head->method, SPAN("HEAD")),
-                            .keep_alive = x->head && x->head->keep_alive,
-                            .raw = x->conn->raw};
+    struct request r = {.service = user,
+                        .loop = x->loop,
+                        .x = x,
+                        .head = x->head,
+                        .auth = auth,
+                        .origin = cors_find(auth_origins(auth), origin),
+                        .body = x->body,
+                        .is_head = x->head && span_eq(x->head->method, SPAN("HEAD")),
+                        .keep_alive = x->head && x->head->keep_alive,
+                        .raw = x->conn->raw};
+    find_address(&r);
+    return r;
 }
 
 struct request http_keep(struct request *r)

@@ -20,13 +20,16 @@ struct request {
     struct exchange *x;
     const struct h1_head *head;
     struct span body;
-    struct span param;  /* of the path, where the pattern has `{}`; still percent-encoded */
-    struct auth *auth;  /* the loop's; of a kept request a reference */
-    struct who who;     /* whoever asks; of a route that is open to all he is not asked for */
-    const char *origin; /* the listed origin whose page asks, in auth; NULL if none does */
-    bool is_head;       /* HEAD: the answer has no body */
-    bool keep_alive;    /* the connection may go on after the answer */
-    bool raw;           /* HTTP/1.0, HTTP/2: no chunks */
+    struct span param;      /* of the path, where the pattern has `{}`; still percent-encoded */
+    struct auth *auth;      /* the loop's; of a kept request a reference */
+    struct who who;         /* whoever asks; of a route that is open to all he is not asked for */
+    struct netaddr address; /* where it comes from, as far as trusted proxies say */
+    bool forwarded;         /* that is not the peer's own */
+    bool https;             /* the visitor's own connection is encrypted, as far as anybody trusted says */
+    const char *origin;     /* the listed origin whose page asks, in auth; NULL if none does */
+    bool is_head;           /* HEAD: the answer has no body */
+    bool keep_alive;        /* the connection may go on after the answer */
+    bool raw;               /* HTTP/1.0, HTTP/2: no chunks */
 };
 
 /* What a route takes for a body. */
@@ -72,6 +75,17 @@ void http_refuse(struct request *r, const struct problem *p);
  * Whoever asks is the copy's from then on. To be ended with http_forget(). */
 struct request http_keep(struct request *r);
 void http_forget(struct request *kept);
+
+/* May it publish one more event now? False: *why. */
+bool http_admits_event(const struct request *r, struct problem *why);
+
+/* Were so many wrong credentials sent from there that none is looked at for a moment? True: answered. And:
+ * another one was wrong. */
+bool http_is_guessing(struct request *r);
+void http_note_failure(const struct request *r);
+
+/* May it begin one more stream now? False: answered. */
+bool http_admits_stream(struct request *r);
 
 /* Answers with 400, 401 or 403, counts and logs it. why->code is what is logged. */
 void http_deny(struct request *r, enum auth_result result, const struct problem *why);

@@ -17,6 +17,7 @@
 #include "metrics.h"
 #include "notify.h"
 #include "publish.h"
+#include "revoke.h"
 #include "rules.h"
 #include "subscribe.h"
 
@@ -40,6 +41,12 @@ static const struct route routes[] = {
     {"GET", "/api/sse/clients/{}", RIGHT_ADMIN, BODY_ANY, lists_client},
     {"DELETE", "/api/sse/clients/{}", RIGHT_ADMIN, BODY_ANY, lists_kick_client},
     {"DELETE", "/api/sse/connections/{}", RIGHT_ADMIN, BODY_ANY, lists_kick_connection},
+    {"DELETE", "/api/sse/addresses/{}", RIGHT_ADMIN, BODY_ANY, revoke_address},
+    {"DELETE", "/api/sse/tokens/{}", RIGHT_ADMIN, BODY_ANY, revoke_token},
+    {"GET", "/api/sse/bans", RIGHT_ADMIN, BODY_ANY, revoke_list},
+    {"DELETE", "/api/sse/bans/clients/{}", RIGHT_ADMIN, BODY_ANY, revoke_lift_client},
+    {"DELETE", "/api/sse/bans/addresses/{}", RIGHT_ADMIN, BODY_ANY, revoke_lift_address},
+    {"DELETE", "/api/sse/bans/tokens/{}", RIGHT_ADMIN, BODY_ANY, revoke_lift_token},
     {"GET", "/api/sse/history", RIGHT_ADMIN, BODY_ANY, history_handle},
     {"GET", "/api/sse/admin/stream", RIGHT_ADMIN, BODY_ANY, admin_stream},
     {"POST", "/api/sse/admin/login", RIGHT_OPEN, BODY_JSON, login_begin},
@@ -144,7 +151,8 @@ static int make_auth(const struct tidings_hub *hub, struct tidings_config *confi
     const struct report told = {.log = config->log, .user = config->user};
     if (rc == TIDINGS_ECREDENTIALS)
         report(&told, TIDINGS_LOG_ERROR, "credentials", error, NULL, 0);
-    config->public_hosts = config->publish_keys = config->admin_keys = config->cors_origins = NULL;
+    config->public_hosts = config->publish_keys = config->admin_keys = config->cors_origins =
+        config->trusted_proxies = NULL;
     config->jwt_secret = config->jwt_public_key = config->jwks = NULL;
     config->jwt_issuer = config->jwt_audience = NULL;
     return rc;
@@ -167,6 +175,7 @@ static void wire(struct tidings_hub *hub)
                                     .registry = &hub->registry,
                                     .sequencer = &hub->sequencer,
                                     .gzip = &hub->gzip,
+                                    .quota = &hub->quota,
                                     .clock = &hub->clock,
                                     .loops = hub->loops,
                                     .loop_count = hub->loop_count,
@@ -293,7 +302,8 @@ int hub_create_in(struct tidings_hub **out, const struct tidings_config *config,
     hub->clock = world->clock;
     hub->loop_count = count_loops(config);
     gzip_init(&hub->gzip);
-    rc = rng_secret(&hub->secret, sizeof(hub->secret)) < 0 ? TIDINGS_ESYSTEM : 0;
+    rc = rng_secret(&hub->secret, sizeof(hub->secret)) < 0 || quota_init(&hub->quota) < 0 ? TIDINGS_ESYSTEM
+                                                                                          : 0;
     rc = rc < 0 ? rc : make_auth(hub, &hub->config, &hub->auth);
     rc = rc < 0 ? rc : rules_make(config, &hub->rules);
     rc = rc < 0 ? rc : make_log(hub);
@@ -336,7 +346,8 @@ void tidings_hub_destroy(struct tidings_hub *hub)
     log_finish(&hub->log);
     hub_free_routes(hub);
     tls_server_destroy(hub->tls);
-    gzip_init(&hub->gzip);
+    gzip_finish(&hub->gzip);
+    quota_finish(&hub->quota);
     auth_unref(hub->auth);
     free(hub->pages);
     free(hub->rules);

@@ -31,6 +31,7 @@ struct tidings_hub {
     struct registry registry;
     struct sequencer sequencer;
     struct gzip gzip;
+    struct quota quota;
     struct service service;
     struct loop *loops;
     uint32_t loop_count;

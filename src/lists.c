@@ -385,7 +385,7 @@ static int disconnect_one(struct service *s, struct span connection_id, uint32_t
     return rc;
 }
 
-static void answer_kick(struct request *r, int rc)
+void lists_answer_kick(struct request *r, int rc)
 {
     char json[64];
     if (rc == TIDINGS_ENOENT) {
@@ -406,12 +406,12 @@ void lists_kick_client(struct request *r)
     struct span key;
     uint64_t seconds;
     if (read_param(r, id, &key) && http_query_number(r, "ban", BAN_MAX, 0, &seconds))
-        answer_kick(r, lists_disconnect(r->service, key, (uint32_t)seconds, r->loop->index));
+        lists_answer_kick(r, lists_disconnect(r->service, key, (uint32_t)seconds, r->loop->index));
 }
 
 void lists_kick_connection(struct request *r)
 {
     uint64_t seconds;
     if (http_query_number(r, "ban", BAN_MAX, 0, &seconds))
-        answer_kick(r, disconnect_one(r->service, r->param, (uint32_t)seconds, r->loop->index));
+        lists_answer_kick(r, disconnect_one(r->service, r->param, (uint32_t)seconds, r->loop->index));
 }

@@ -28,4 +28,7 @@ struct channel *lists_behind(struct service *s, uint64_t arrival, struct span ke
  * TIDINGS_ELIMIT or TIDINGS_ENOMEM. Any thread; self as for registry_publish(). */
 int lists_disconnect(struct service *s, struct span client_id, uint32_t ban_seconds, uint32_t self);
 
+/* Answers how many streams were ended, or with a problem for a TIDINGS_E* code. */
+void lists_answer_kick(struct request *r, int rc);
+
 #endif

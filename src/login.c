@@ -70,6 +70,8 @@ static void begin(struct request *r, struct span key)
     struct buf json;
     uint64_t until, now = clock_wall(r->service->clock);
     enum auth_result result = auth_begin_session(r->auth, key, now, session, &until, &why);
+    if (result == AUTH_INVALID)
+        http_note_failure(r);
     if (result != AUTH_OK) {
         http_deny(r, result, &why);
         return;
@@ -88,7 +90,7 @@ static void begin(struct request *r, struct span key)
 void login_begin(struct request *r)
 {
     struct span key;
-    if (!comes_from_here(r))
+    if (!comes_from_here(r) || http_is_guessing(r))
         return;
     char *text = malloc(r->body.len + 1);
     if (!text)

@@ -140,6 +140,8 @@ void notify_handle(struct request *r)
         http_refuse(r, &why);
     else if (!may_send(r, &n))
         return;
+    else if (!http_admits_event(r, &why))
+        http_refuse(r, &why);
     else if (publish_needs_waiting(r->service))
         publish_later(r, &n);
     else

@@ -15,6 +15,7 @@ void problem_set(struct problem *p, int status, const char *code, const char *de
     va_list args;
     p->status = status;
     p->code = code;
+    p->retry_ms = 0;
     va_start(args, detail);
     vsnprintf(p->detail, sizeof(p->detail), detail, args);
     va_end(args);

@@ -14,6 +14,7 @@ struct problem {
     int status;
     const char *code; /* stable, static; listed in docs/errors.md */
     char detail[PROBLEM_DETAIL_MAX];
+    uint32_t retry_ms; /* it is worth to try again after so long; 0: nothing is known */
 };
 
 /* detail is a printf format; it names the culprit and never holds a secret. Cut if it is too long. */

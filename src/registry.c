@@ -26,6 +26,8 @@ void registry_init(struct registry *r, struct log *log, uint32_t loops, void (*w
     r->wake = wake;
     r->wake_user = wake_user;
     bans_init(&r->bans, log->seed);
+    bans_init(&r->banned_addresses, log->seed);
+    bans_init(&r->banned_tokens, log->seed);
 }
 
 void registry_finish(struct registry *r)
@@ -34,6 +36,8 @@ void registry_finish(struct registry *r)
         free(r->inboxes[i].channels);
     registry_changes_free(r->changes);
     bans_finish(&r->bans);
+    bans_finish(&r->banned_addresses);
+    bans_finish(&r->banned_tokens);
 }
 
 /* ---- telling the loops ---- */
@@ -602,4 +606,22 @@ uint32_t registry_kick_client(struct registry *r, struct channel *client, uint64
     for (struct sub *s = client->client.first; s; s = s->next)
         n += registry_kick_sub(r, s, wake_mask);
     return n;
+}
+
+int registry_ban(struct registry *r, struct bans *bans, struct span key, uint64_t until, uint64_t now)
+{
+    atomic_store_explicit(&r->bars, true, memory_order_release);
+    return bans_set(bans, key, until, now);
+}
+
+bool registry_bars(struct registry *r, struct span address, struct span token)
+{
+    if (!atomic_load_explicit(&r->bars, memory_order_acquire))
+        return false;
+    uint64_t now = clock_mono(r->log->clock);
+    log_lock(r->log);
+    bool barred =
+        bans_has(&r->banned_addresses, address, now) || (token.p && bans_has(&r->banned_tokens, token, now));
+    log_unlock(r->log);
+    return barred;
 }

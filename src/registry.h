@@ -96,7 +96,10 @@ struct registry {
     struct inbox inboxes[REGISTRY_LOOPS_MAX];
     uint32_t streams[REGISTRY_LOOPS_MAX]; /* client connections of each loop */
     struct changes *changes;              /* NULL while no dashboard is open */
-    struct bans bans;
+    struct bans bans;                     /* of clients */
+    struct bans banned_addresses;         /* keys: struct netaddr, grouped */
+    struct bans banned_tokens;            /* keys: jti */
+    atomic_bool bars;                     /* one of the latter two was ever set; read without the lock */
 
     atomic_uint_fast64_t news; /* a bit for each loop whose inbox is not empty; read without the lock */
 };
@@ -186,6 +189,12 @@ struct news registry_take(struct registry *r, uint32_t loop, void (*mark)(void *
 /* The channels of a sub: all, its client, its topics (a dashboard: its topics only). Returns the count; out
  * has room for CURSOR_SOURCES_MAX. */
 unsigned registry_channels(const struct registry *r, const struct sub *s, struct channel **out);
+
+/* Bans in one of the three. As bans_set(); with the lock. */
+int registry_ban(struct registry *r, struct bans *bans, struct span key, uint64_t until, uint64_t now);
+
+/* Is this address, or this token (p = NULL: none), banned? Takes the lock if there is any such ban. */
+bool registry_bars(struct registry *r, struct span address, struct span token);
 
 /* ---- lists; the lock is held by the caller ---- */
 

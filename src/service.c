@@ -34,28 +34,65 @@ static uint64_t counter(const struct service *s, size_t offset)
 
 #define COUNTER(s, field) counter((s), offsetof(struct stats, field))
 
+static struct service_limit without_use(const char *name, uint64_t limit, uint64_t refused)
+{
+    return (struct service_limit){.name = name, .limit = limit, .refused = refused};
+}
+
+static struct service_limit with_use(const char *name, uint64_t limit, uint64_t used, uint64_t refused)
+{
+    return (struct service_limit){name, limit, true, used, refused};
+}
+
+/* Its use: for how many addresses or keys a bucket is not full. */
+static struct service_limit rate(const struct service *s, const char *name, uint32_t limit,
+                                 struct throttle *t, uint64_t refused)
+{
+    return limit ? with_use(name, limit, throttle_busy(t, clock_mono(s->clock)), refused)
+                 : without_use(name, 0, refused);
+}
+
+static unsigned put_rates(const struct service *s, const struct tidings_config *c, struct service_limit *out)
+{
+    struct quota *l = s->quota;
+    unsigned n = 0;
+    out[n++] = without_use("connect-rate", c->connect_rate, COUNTER(s, refused_connect_rate));
+    out[n++] = rate(s, "connect-rate-per-address", c->connect_rate_per_address, &l->connects_by_address,
+                    COUNTER(s, refused_connect_rate_address));
+    out[n++] = without_use("publish-rate", c->publish_rate, COUNTER(s, refused_publish_rate));
+    out[n++] = rate(s, "publish-rate-per-address", c->publish_rate_per_address, &l->events_by_address,
+                    COUNTER(s, refused_publish_rate_address));
+    out[n++] = rate(s, "publish-rate-per-key", c->publish_rate_per_key, &l->events_by_key,
+                    COUNTER(s, refused_publish_rate_key));
+    out[n++] = rate(s, "auth-failure-rate-per-address", c->auth_failure_rate_per_address, &l->failures,
+                    COUNTER(s, refused_guessing));
+    return n;
+}
+
 unsigned service_limits(const struct service *s, struct service_limit out[SERVICE_LIMITS_MAX])
 {
     uint64_t request_bytes = 0;
     for (uint32_t i = 0; i < s->loop_count; i++)
         request_bytes += atomic_load_explicit(&s->loops[i].request_bytes, memory_order_relaxed);
+    const struct registry *reg = s->registry;
     log_lock(s->log);
-    uint64_t streams = s->registry->connections, dashboards = s->registry->dashboards;
-    uint64_t held = s->log->held_bytes, bans = s->registry->bans.count;
+    uint64_t streams = reg->connections, dashboards = reg->dashboards, held = s->log->held_bytes;
+    uint64_t bans = (uint64_t)reg->bans.count + reg->banned_addresses.count + reg->banned_tokens.count;
     struct tidings_config config = *s->config;
     log_unlock(s->log);
     unsigned n = 0;
-    out[n++] = (struct service_limit){"max-connections", config.max_connections, true, streams,
-                                      COUNTER(s, refused_hub)};
-    out[n++] = (struct service_limit){"max-connections-per-client", config.max_connections_per_client, false,
-                                      0, COUNTER(s, refused_client)};
-    out[n++] = (struct service_limit){"dashboards", REGISTRY_DASHBOARDS_MAX, true, dashboards,
-                                      COUNTER(s, refused_dashboards)};
-    out[n++] = (struct service_limit){"history-total-bytes", config.history_total_bytes, true, held, 0};
-    out[n++] = (struct service_limit){"request-memory", LOOP_REQUEST_MEMORY * s->loop_count, true,
-                                      request_bytes, COUNTER(s, refused_memory)};
-    out[n++] = (struct service_limit){"bans", BANS_MAX, true, bans, 0};
-    return n;
+    out[n++] = with_use("max-connections", config.max_connections, streams, COUNTER(s, refused_hub));
+    out[n++] = without_use("max-connections-per-client", config.max_connections_per_client,
+                           COUNTER(s, refused_client));
+    out[n++] = without_use("max-connections-per-address", config.max_connections_per_address,
+                           COUNTER(s, refused_address));
+    out[n++] = with_use("dashboards", REGISTRY_DASHBOARDS_MAX, dashboards, COUNTER(s, refused_dashboards));
+    out[n++] = with_use("history-total-bytes", config.history_total_bytes, held, 0);
+    out[n++] = with_use("request-memory", LOOP_REQUEST_MEMORY * s->loop_count, request_bytes,
+                        COUNTER(s, refused_memory));
+    out[n++] =
+        with_use("bans", 3ull * BANS_MAX, bans, COUNTER(s, refused_banned) + COUNTER(s, refused_barred));
+    return n + put_rates(s, &config, out + n);
 }
 
 /* ---- streams come and go ---- */
@@ -102,8 +139,17 @@ void service_stream_opened(struct service *s, struct loop *l, struct conn *c)
         l->config.on_connect(l->config.user, &d.info);
 }
 
+void service_leave_address(struct service *s, struct conn *c)
+{
+    struct netaddr from = conn_netaddr(c);
+    if (c->crowded)
+        quota_leave(s->quota, &from);
+    c->crowded = false;
+}
+
 void service_stream_ended(struct service *s, struct loop *l, struct conn *c, enum close_cause cause)
 {
+    service_leave_address(s, c);
     if (!s->report.log && !l->config.on_disconnect)
         return;
     struct described d;
@@ -123,24 +169,20 @@ void service_stream_ended(struct service *s, struct loop *l, struct conn *c, enu
         l->config.on_disconnect(l->config.user, &d.info, close_cause_text(cause), duration);
 }
 
-static void refused(struct service *s, const struct conn *c, const char *event, const char *message,
+static void refused(struct service *s, const char *address, const char *event, const char *message,
                     const char *reason)
 {
-    char address[CONN_ADDRESS_LEN];
-    if (!s->report.log)
-        return;
-    conn_address(c, address);
     const struct tidings_log_field fields[] = {REPORT_TEXT("reason", reason),
                                                REPORT_TEXT("address", address)};
     report(&s->report, TIDINGS_LOG_WARN, event, message, fields, 2);
 }
 
-void service_refused(struct service *s, const struct conn *c, const char *what)
+void service_refused(struct service *s, const char *address, const char *what)
 {
-    refused(s, c, "refuse", "subscription refused", what);
+    refused(s, address, "refuse", "subscription refused", what);
 }
 
-void service_denied(struct service *s, const struct conn *c, const char *code)
+void service_denied(struct service *s, const char *address, const char *code)
 {
-    refused(s, c, "deny", "credentials refused", code);
+    refused(s, address, "deny", "credentials refused", code);
 }

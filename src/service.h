@@ -5,6 +5,7 @@
 #ifndef SERVICE_H
 #define SERVICE_H
 
+#include "quota.h"
 #include "sequencer.h"
 #include "worker.h"
 
@@ -17,6 +18,7 @@ struct service {
     struct registry *registry;
     struct sequencer *sequencer;
     struct gzip *gzip;
+    struct quota *quota;
     const struct clock *clock;
     struct loop *loops;
     uint32_t loop_count;
@@ -54,7 +56,7 @@ struct service_limit {
     uint64_t refused; /* since the start */
 };
 
-#define SERVICE_LIMITS_MAX 8
+#define SERVICE_LIMITS_MAX 16
 unsigned service_limits(const struct service *s, struct service_limit out[SERVICE_LIMITS_MAX]);
 
 /* Logs a stream's beginning and calls the embedder. */
@@ -62,9 +64,12 @@ void service_stream_opened(struct service *s, struct loop *l, struct conn *c);
 void service_stream_ended(struct service *s, struct loop *l, struct conn *c, enum close_cause cause);
 
 /* The same for a request that was refused for its credentials; code: of the problem. */
-void service_denied(struct service *s, const struct conn *c, const char *code);
+void service_denied(struct service *s, const char *address, const char *code);
+
+/* The stream is not counted with those of its address any more. Idempotent. */
+void service_leave_address(struct service *s, struct conn *c);
 
 /* Logs a refusal; what: "max_connections", "draining", … */
-void service_refused(struct service *s, const struct conn *c, const char *what);
+void service_refused(struct service *s, const char *address, const char *what);
 
 #endif

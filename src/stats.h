@@ -48,6 +48,14 @@
     X(refused_draining, "tidings_refused_total", "limit=\"draining\"", "")                                   \
     X(refused_descriptors, "tidings_refused_total", "limit=\"descriptors\"", "")                             \
     X(refused_banned, "tidings_refused_total", "limit=\"ban\"", "")                                          \
+    X(refused_barred, "tidings_refused_total", "limit=\"ban-of-address-or-token\"", "")                      \
+    X(refused_address, "tidings_refused_total", "limit=\"max-connections-per-address\"", "")                 \
+    X(refused_connect_rate, "tidings_refused_total", "limit=\"connect-rate\"", "")                           \
+    X(refused_connect_rate_address, "tidings_refused_total", "limit=\"connect-rate-per-address\"", "")       \
+    X(refused_publish_rate, "tidings_refused_total", "limit=\"publish-rate\"", "")                           \
+    X(refused_publish_rate_address, "tidings_refused_total", "limit=\"publish-rate-per-address\"", "")       \
+    X(refused_publish_rate_key, "tidings_refused_total", "limit=\"publish-rate-per-key\"", "")               \
+    X(refused_guessing, "tidings_refused_total", "limit=\"auth-failure-rate-per-address\"", "")              \
     X(refused_memory, "tidings_refused_total", "limit=\"request-memory\"", "")                               \
     X(denied_missing, "tidings_denied_total", "reason=\"missing\"",                                          \
       "Requests refused for their credentials.")                                                             \

@@ -294,6 +294,20 @@ bool subscribe_remember(struct request *r)
            (!claims || conn_set_pass(c, claims->id, claims->subject));
 }
 
+/* Counts the stream with those of its address, which is the visitor's from now on. False: answered. */
+static bool enter(struct request *r)
+{
+    struct conn *c = r->x->conn;
+    if (r->forwarded)
+        conn_set_netaddr(c, &r->address);
+    if (quota_enter(r->service->quota, r->loop->config.max_connections_per_address, &r->loop->stats,
+                    &r->address, &c->crowded))
+        return true;
+    http_overloaded(r, 429, "max_connections_per_address",
+                    "the address has as many streams as --max-connections-per-address allows");
+    return false;
+}
+
 static void count_resume(struct loop *l, const struct found *found)
 {
     stats_add(found->resume == RESUME_FRESH      ? &l->stats.resume_fresh
@@ -311,8 +325,12 @@ static void start(struct request *r, struct wish *w)
         http_problem(r, 503, "out_of_memory", "memory is short");
         return;
     }
-    if (!subscribe_join(r, &w->join, &w->found))
+    if (!enter(r))
         return;
+    if (!subscribe_join(r, &w->join, &w->found)) {
+        service_leave_address(r->service, c);
+        return;
+    }
     count_resume(r->loop, &w->found);
     bool begun = http_begin_stream(r);
     deliver_begin(r->loop, c, r->loop->config.max_connection_age);
@@ -339,7 +357,7 @@ void subscribe_handle(struct request *r)
         } else if (atomic_load(&r->service->draining)) {
             stats_add(&r->loop->stats.refused_draining, 1);
             http_overloaded(r, 503, "draining", "the hub is about to stop");
-        } else if (is_authorized(r, &w)) {
+        } else if (is_authorized(r, &w) && http_admits_stream(r)) {
             start(r, &w);
         }
     }
