@@ -7,6 +7,7 @@
 #include "history.h"
 
 #include "json.h"
+#include "query.h"
 
 #include <string.h>
 
@@ -38,7 +39,7 @@ struct page {
 
 static bool read_name(struct request *r, struct wish *w, const char *what, size_t max, const char *code)
 {
-    ssize_t n = http_query(r, what, w->name, max);
+    ssize_t n = query_text(r, what, w->name, max);
     if (n < 0 || !text_is_name(w->name, (size_t)n, max)) {
         http_problem(r, 400, code, "%s: 1 to %zu bytes of UTF-8 without control characters", what, max);
         return false;
@@ -50,8 +51,8 @@ static bool read_name(struct request *r, struct wish *w, const char *what, size_
 static bool read_target(struct request *r, struct wish *w)
 {
     char text[sizeof("false") - 1], any;
-    bool client = http_query(r, "clientId", &any, 0) != -1, topic = http_query(r, "topic", &any, 0) != -1;
-    ssize_t n = http_query(r, "broadcast", text, sizeof(text));
+    bool client = query_text(r, "clientId", &any, 0) != -1, topic = query_text(r, "topic", &any, 0) != -1;
+    ssize_t n = query_text(r, "broadcast", text, sizeof(text));
     struct span flag = {text, n > 0 ? (size_t)n : 0};
     bool all = span_eq(flag, SPAN("true"));
     if (n != -1 && !all && !span_eq(flag, SPAN("false"))) {
@@ -75,7 +76,7 @@ static bool read_target(struct request *r, struct wish *w)
 static void read_after(struct request *r, struct wish *w)
 {
     char text[TIDINGS_ID_MAX], epoch[EVENT_EPOCH_LEN];
-    ssize_t n = http_query(r, "after", text, sizeof(text));
+    ssize_t n = query_text(r, "after", text, sizeof(text));
     w->has_after = n > 0 || n == -2;
     bool ours = n > 0 && event_parse_id((struct span){text, (size_t)n}, epoch, &w->seek.cursor) &&
                 memcmp(epoch, r->service->log->epoch, EVENT_EPOCH_LEN) == 0;
@@ -84,7 +85,7 @@ static void read_after(struct request *r, struct wish *w)
 
 static bool read_limit(struct request *r, uint64_t *limit)
 {
-    if (!http_query_number(r, "limit", LIMIT_MAX, LIMIT_DEFAULT, limit))
+    if (!query_number(r, "limit", LIMIT_MAX, LIMIT_DEFAULT, limit))
         return false;
     if (*limit == 0)
         http_problem(r, 400, "invalid_parameter", "limit: not a whole number from 1 to %d", LIMIT_MAX);

@@ -111,13 +111,6 @@ void http_overloaded(struct request *r, int status, const char *reason, const ch
 /* Writes the head of an event stream; false when memory is short. */
 bool http_begin_stream(struct request *r);
 
-/* The last query parameter with this name, decoded: its length, -1 if there is none, -2 if it is not properly
- * encoded or longer than cap. */
-ssize_t http_query(const struct request *r, const char *name, char *out, size_t cap);
-
-/* The same as a whole number from 0 to max; absent: fallback. False: answered with a problem. */
-bool http_query_number(struct request *r, const char *name, uint64_t max, uint64_t fallback, uint64_t *out);
-
 #define TYPE_JSON  SPAN("application/json; charset=utf-8")
 #define TYPE_LINES SPAN("application/x-ndjson; charset=utf-8")
 #define TYPE_SSE   SPAN("text/event-stream; charset=utf-8")

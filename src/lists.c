@@ -7,6 +7,7 @@
 #include "lists.h"
 
 #include "json.h"
+#include "query.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -192,10 +193,10 @@ struct page {
 
 static bool read_page(struct request *r, struct page *p)
 {
-    if (!http_query_number(r, "limit", LIMIT_MAX, LIMIT_DEFAULT, &p->limit))
+    if (!query_number(r, "limit", LIMIT_MAX, LIMIT_DEFAULT, &p->limit))
         return false;
-    p->prefix_len = http_query(r, "prefix", p->prefix, sizeof(p->prefix));
-    p->after_len = http_query(r, "after", p->after, sizeof(p->after));
+    p->prefix_len = query_text(r, "prefix", p->prefix, sizeof(p->prefix));
+    p->after_len = query_text(r, "after", p->after, sizeof(p->after));
     if (p->prefix_len == -2) {
         http_problem(r, 400, "invalid_parameter", "prefix: at most %d bytes", TIDINGS_CLIENT_ID_MAX);
         return false;
@@ -405,13 +406,13 @@ void lists_kick_client(struct request *r)
     char id[TIDINGS_CLIENT_ID_MAX];
     struct span key;
     uint64_t seconds;
-    if (read_param(r, id, &key) && http_query_number(r, "ban", BAN_MAX, 0, &seconds))
+    if (read_param(r, id, &key) && query_number(r, "ban", BAN_MAX, 0, &seconds))
         lists_answer_kick(r, lists_disconnect(r->service, key, (uint32_t)seconds, r->loop->index));
 }
 
 void lists_kick_connection(struct request *r)
 {
     uint64_t seconds;
-    if (http_query_number(r, "ban", BAN_MAX, 0, &seconds))
+    if (query_number(r, "ban", BAN_MAX, 0, &seconds))
         lists_answer_kick(r, disconnect_one(r->service, r->param, (uint32_t)seconds, r->loop->index));
 }

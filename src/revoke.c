@@ -7,6 +7,7 @@
 
 #include "json.h"
 #include "lists.h"
+#include "query.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -80,7 +81,7 @@ static void revoke(struct request *r, enum kind kind)
     struct service *s = r->service;
     struct target t;
     uint64_t seconds, wake = 0, now = clock_mono(s->clock);
-    if (!read_target(r, kind, &t) || !http_query_number(r, "ban", BAN_MAX, 0, &seconds))
+    if (!read_target(r, kind, &t) || !query_number(r, "ban", BAN_MAX, 0, &seconds))
         return;
     log_lock(s->log);
     int banned = seconds ? registry_ban(s->registry, bans_of(s, kind), t.key, now + seconds * 1000, now) : 0;

@@ -7,6 +7,7 @@
 #include "subscribe.h"
 
 #include "json.h"
+#include "query.h"
 #include "say.h"
 
 #include <stdlib.h>
@@ -42,7 +43,7 @@ static bool read_client_id(struct request *r, struct wish *w)
 
 static bool read_name(struct request *r, struct wish *w)
 {
-    ssize_t n = http_query(r, "name", w->name, sizeof(w->name));
+    ssize_t n = query_text(r, "name", w->name, sizeof(w->name));
     if (n == -2 || (n > 0 && !text_is_name(w->name, (size_t)n, TIDINGS_NAME_MAX))) {
         http_problem(r, 400, "invalid_name", "name: at most %d bytes of UTF-8 without control characters",
                      TIDINGS_NAME_MAX);
@@ -124,7 +125,7 @@ static void read_cursor(struct request *r, struct wish *w)
     if (header.len > 0)
         seek_from(r, &w->join.seek, header);
     for (unsigned i = 0; i < 3 && !header.p && w->join.seek.from == SEEK_FRESH; i++) {
-        ssize_t n = http_query(r, names[i], text, sizeof(text));
+        ssize_t n = query_text(r, names[i], text, sizeof(text));
         if (n > 0 || n == -2) /* what cannot be read is an unknown cursor, not none */
             seek_from(r, &w->join.seek, (struct span){text, n > 0 ? (size_t)n : 0});
     }
@@ -134,8 +135,8 @@ static void read_cursor(struct request *r, struct wish *w)
 static bool read_past(struct request *r, struct wish *w)
 {
     const uint64_t most = 1ull << 53; /* what a JavaScript number can say */
-    return http_query_number(r, "replay", most, 0, &w->join.seek.last) &&
-           http_query_number(r, "since", most, 0, &w->join.seek.since);
+    return query_number(r, "replay", most, 0, &w->join.seek.last) &&
+           query_number(r, "since", most, 0, &w->join.seek.since);
 }
 
 static bool accepts_stream(struct request *r)
@@ -163,7 +164,7 @@ static int ask(struct request *r, const struct wish *w)
     const struct h1_head *head = r->head;
     struct buf text;
     char address[CONN_ADDRESS_LEN], token[2048];
-    ssize_t token_len = http_query(r, "access_token", token, sizeof(token));
+    ssize_t token_len = query_text(r, "access_token", token, sizeof(token));
     size_t room = head->known[H1_AUTHORIZATION].len + head->known[H1_COOKIE].len + head->query.len +
                   w->join.client_id.len + sizeof(token) + w->join.topic_count + 8;
     const char **topics = calloc(w->join.topic_count + 1, sizeof(*topics));
