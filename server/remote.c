@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
- * Where --url, --key and --token come together with TIDINGS_URL, TIDINGS_KEY and TIDINGS_TOKEN. A secret goes
- * into one header and nowhere else.
+ * Where --url, --key, --token and their files come together with TIDINGS_URL, TIDINGS_KEY, TIDINGS_TOKEN and
+ * theirs. A secret goes into one header and nowhere else.
  */
 #include "remote.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,26 +28,77 @@ static bool is_bearer(const char *secret)
     return len > 0 && len < REMOTE_SECRET_MAX && strspn(secret, allowed) == len;
 }
 
+/* The first line of a file, without white space around it, into secret; false after a message. */
+static bool read_secret(const char *path, char *secret, size_t size, const struct option_table *table)
+{
+    FILE *file = fopen(path, "re");
+    bool read = file && fgets(secret, (int)size, file);
+    size_t start, len;
+
+    if (!read)
+        options_complain(table, "cannot read %s: %s", path,
+                         !file || ferror(file) ? strerror(errno) : "the file is empty");
+    if (file)
+        fclose(file);
+    if (!read)
+        return false;
+    start = strspn(secret, " \t\r\n");
+    len = strcspn(secret + start, " \t\r\n");
+    memmove(secret, secret + start, len);
+    secret[len] = '\0';
+    return true;
+}
+
+/* What was given, or else what the environment says, in the order of the names; NULL if nobody says anything.
+ */
+static const char *find_secret(const struct remote *remote, bool *is_path)
+{
+    static const struct {
+        const char *name;
+        bool is_path;
+    } variables[] = {{"TIDINGS_KEY", false},
+                     {"TIDINGS_KEY_FILE", true},
+                     {"TIDINGS_TOKEN", false},
+                     {"TIDINGS_TOKEN_FILE", true}};
+    const char *given = remote->key ? remote->key : remote->token;
+    const char *path = remote->key_file ? remote->key_file : remote->token_file;
+
+    *is_path = path != NULL;
+    if (given || path)
+        return given ? given : path;
+    for (size_t i = 0; i < sizeof variables / sizeof *variables; i++) {
+        const char *value = from_environment(variables[i].name);
+        *is_path = variables[i].is_path;
+        if (value)
+            return value;
+    }
+    return NULL;
+}
+
 static bool resolve_secret(struct remote *remote, const struct option_table *table)
 {
-    const char *secret = remote->key ? remote->key : remote->token;
+    char text[REMOTE_SECRET_MAX + 2];
+    bool is_path, fine;
+    const char *secret = find_secret(remote, &is_path);
+    int given = (remote->key != NULL) + (remote->key_file != NULL) + (remote->token != NULL) +
+                (remote->token_file != NULL);
 
-    if (remote->key && remote->token) {
-        options_complain(table, "--key and --token: give one of them");
+    if (given > 1) {
+        options_complain(table, "--key, --key-file, --token and --token-file: give one of them");
         return false;
     }
-    if (!secret)
-        secret = from_environment("TIDINGS_KEY");
-    if (!secret)
-        secret = from_environment("TIDINGS_TOKEN");
     if (!secret)
         return true;
-    if (!is_bearer(secret)) {
-        options_complain(table, "the key or token has characters that a bearer token cannot have (RFC 6750)");
+    if (is_path && !read_secret(secret, text, sizeof text, table))
         return false;
-    }
-    snprintf(remote->headers, sizeof remote->headers, "Authorization: Bearer %s\r\n", secret);
-    return true;
+    fine = is_bearer(is_path ? text : secret);
+    if (!fine)
+        options_complain(table, "the key or token has characters that a bearer token cannot have (RFC 6750)");
+    else
+        snprintf(remote->headers, sizeof remote->headers, "Authorization: Bearer %s\r\n",
+                 is_path ? text : secret);
+    explicit_bzero(text, sizeof text);
+    return fine;
 }
 
 bool remote_resolve(struct remote *remote, const struct option_table *table)

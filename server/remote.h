@@ -13,12 +13,12 @@
 #include "httpc.h"
 #include "options.h"
 
-#define REMOTE_SECRET_MAX 4096
+#define REMOTE_SECRET_MAX 8193  /* with its NUL; a token has 8192 bytes at most */
 #define REMOTE_TIMEOUT    10000 /* ms that a hub may take to connect or to go on with an answer */
 
 struct remote {
-    const char *url_text, *key, *token; /* as given; NULL = ask the environment */
-    const char *cacert;                 /* NULL: the system trusts */
+    const char *url_text, *key, *key_file, *token, *token_file; /* as given; NULL = ask the environment */
+    const char *cacert;                                         /* NULL: the system trusts */
     bool insecure;
     struct httpc_url url;
     char headers[REMOTE_SECRET_MAX + 64]; /* "Authorization: Bearer …" CRLF, or "" */
@@ -35,7 +35,17 @@ struct remote {
          .kind = OPTION_TEXT,                                                                                \
          .offset = offsetof(type, remote.key),                                                               \
          .form = "KEY",                                                                                      \
-         .help = "publish or admin key; better in TIDINGS_KEY, where other users cannot see it"},            \
+         .help = "publish or admin key; better in TIDINGS_KEY or a file: others see the arguments"},         \
+        {.name = "key-file",                                                                                 \
+         .kind = OPTION_TEXT,                                                                                \
+         .offset = offsetof(type, remote.key_file),                                                          \
+         .form = "FILE",                                                                                     \
+         .help = "file whose first line is the key (TIDINGS_KEY_FILE)"},                                     \
+        {.name = "token-file",                                                                               \
+         .kind = OPTION_TEXT,                                                                                \
+         .offset = offsetof(type, remote.token_file),                                                        \
+         .form = "FILE",                                                                                     \
+         .help = "file whose first line is the token (TIDINGS_TOKEN_FILE)"},                                 \
     {                                                                                                        \
         .name = "token", .kind = OPTION_TEXT, .offset = offsetof(type, remote.token), .form = "TOKEN",       \
         .help = "JSON Web Token; better in TIDINGS_TOKEN"                                                    \

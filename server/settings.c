@@ -329,7 +329,8 @@ static int read_flags(struct reader *reader, int argc, char *const *argv)
 /* These belong to the client commands, which may share a shell with the hub. */
 static bool is_client_variable(const char *name, size_t len)
 {
-    static const char *const names[] = {"TIDINGS_URL", "TIDINGS_KEY", "TIDINGS_TOKEN"};
+    static const char *const names[] = {"TIDINGS_URL", "TIDINGS_KEY", "TIDINGS_KEY_FILE", "TIDINGS_TOKEN",
+                                        "TIDINGS_TOKEN_FILE"};
 
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         if (strlen(names[i]) == len && strncmp(names[i], name, len) == 0)

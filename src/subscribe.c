@@ -6,6 +6,7 @@
  */
 #include "subscribe.h"
 
+#include "bearer.h"
 #include "json.h"
 #include "query.h"
 #include "say.h"
@@ -163,8 +164,8 @@ static int ask(struct request *r, const struct wish *w)
 {
     const struct h1_head *head = r->head;
     struct buf text;
-    char address[CONN_ADDRESS_LEN], token[2048];
-    ssize_t token_len = query_text(r, "access_token", token, sizeof(token));
+    char address[CONN_ADDRESS_LEN], token[AUTH_TEXT_MAX];
+    ssize_t token_len = bearer_query(head, token, sizeof(token));
     size_t room = head->known[H1_AUTHORIZATION].len + head->known[H1_COOKIE].len + head->query.len +
                   w->join.client_id.len + sizeof(token) + w->join.topic_count + 8;
     const char **topics = calloc(w->join.topic_count + 1, sizeof(*topics));
@@ -180,7 +181,7 @@ static int ask(struct request *r, const struct wish *w)
             .address = address,
             .authorization = copy(&text, head->known[H1_AUTHORIZATION]),
             .cookie = copy(&text, head->known[H1_COOKIE]),
-            .access_token = token_len >= 0 ? copy(&text, (struct span){token, (size_t)token_len}) : NULL};
+            .access_token = token_len > 0 ? copy(&text, (struct span){token, (size_t)token_len}) : NULL};
         rc = r->loop->config.authorize(r->loop->config.user, &asked);
     }
     buf_finish(&text);

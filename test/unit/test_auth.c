@@ -12,11 +12,10 @@
 #include <unistd.h>
 
 #include <cmocka.h>
-#include <openssl/evp.h>
-#include <openssl/hmac.h>
 
-#define NOW    1763800000000ull
-#define SECRET "0123456789abcdef0123456789abcdef"
+#include "jwt.h"
+
+#define NOW 1763800000000ull
 
 static const struct auth_secret secret = {"the hub's own secret, 32 bytes.."};
 static const char *const publish_keys[] = {"publish-1", "publish-2", NULL};
@@ -43,36 +42,8 @@ static struct tidings_config with_keys(void)
 static struct tidings_config with_tokens(void)
 {
     struct tidings_config config = with_keys();
-    config.jwt_secret = SECRET;
+    config.jwt_secret = JWT_SECRET;
     return config;
-}
-
-/* ---- tokens ---- */
-
-static size_t encode(const void *p, size_t n, char *out)
-{
-    size_t len = (size_t)EVP_EncodeBlock((unsigned char *)out, p, (int)n);
-    while (len > 0 && out[len - 1] == '=')
-        len--;
-    for (size_t i = 0; i < len; i++)
-        out[i] = out[i] == '+' ? '-' : out[i] == '/' ? '_' : out[i];
-    return len;
-}
-
-/* A token with these claims, static storage. */
-static const char *token(const char *claims)
-{
-    static char text[4096];
-    static const char header[] = "{\"alg\":\"HS256\"}";
-    unsigned char code[32];
-    size_t n = encode(header, strlen(header), text);
-    text[n++] = '.';
-    n += encode(claims, strlen(claims), text + n);
-    HMAC(EVP_sha256(), SECRET, (int)strlen(SECRET), (const unsigned char *)text, n, code, NULL);
-    text[n++] = '.';
-    n += encode(code, sizeof(code), text + n);
-    text[n] = '\0';
-    return text;
 }
 
 /* ---- requests ---- */
@@ -213,7 +184,7 @@ static void test_token_places(void **state)
 {
     struct tidings_config config = with_tokens();
     struct auth *auth = make(&config);
-    const char *good = token("{\"sub\":\"ada\",\"exp\":1763800010}");
+    const char *good = jwt("{\"sub\":\"ada\",\"exp\":1763800010}");
     char query[2048];
 
     (void)state;
@@ -249,16 +220,16 @@ static void test_token_expiry(void **state)
     struct problem why;
 
     (void)state;
-    expect(ASK(auth, AUTH_TO_ACT, "Authorization: Bearer %s\r\n", token("{\"exp\":1763799994}")),
-           AUTH_EXPIRED, AUTH_NOBODY, "token_expired");
-    struct asked late = ASK(auth, AUTH_TO_ACT, "Authorization: Bearer %s\r\n", token("{\"exp\":1763799998}"));
+    expect(ASK(auth, AUTH_TO_ACT, "Authorization: Bearer %s\r\n", jwt("{\"exp\":1763799994}")), AUTH_EXPIRED,
+           AUTH_NOBODY, "token_expired");
+    struct asked late = ASK(auth, AUTH_TO_ACT, "Authorization: Bearer %s\r\n", jwt("{\"exp\":1763799998}"));
     assert_int_equal(late.result, AUTH_OK);
     assert_true(late.who.expires == 1763800003000ull);
     assert_int_equal(auth_may_go_on(&late.who, 1763800002999ull, &why), AUTH_OK);
     assert_int_equal(auth_may_go_on(&late.who, 1763800003000ull, &why), AUTH_EXPIRED);
     assert_string_equal(why.code, "token_expired");
     auth_forget(&late.who);
-    struct asked never = ASK(auth, AUTH_TO_ACT, "Authorization: Bearer %s\r\n", token("{\"sub\":\"ada\"}"));
+    struct asked never = ASK(auth, AUTH_TO_ACT, "Authorization: Bearer %s\r\n", jwt("{\"sub\":\"ada\"}"));
     assert_true(never.result == AUTH_OK && never.who.expires == 0);
     assert_int_equal(auth_may_go_on(&never.who, UINT64_MAX, &why), AUTH_OK);
     auth_forget(&never.who);
@@ -267,7 +238,7 @@ static void test_token_expiry(void **state)
 
 static struct asked bear(const struct auth *auth, const char *claims)
 {
-    struct asked asked = ASK(auth, AUTH_TO_ACT, "Authorization: Bearer %s\r\n", token(claims));
+    struct asked asked = ASK(auth, AUTH_TO_ACT, "Authorization: Bearer %s\r\n", jwt(claims));
     assert_int_equal(asked.result, AUTH_OK);
     return asked;
 }
@@ -359,7 +330,7 @@ static void test_sessions_of_tokens(void **state)
     uint64_t until;
 
     (void)state;
-    const char *admin = token("{\"exp\":1763800010,\"tidings\":{\"admin\":true}}");
+    const char *admin = jwt("{\"exp\":1763800010,\"tidings\":{\"admin\":true}}");
     assert_int_equal(auth_begin_session(auth, span_of(admin), NOW, cookie, &until, &why), AUTH_OK);
     assert_true(until == 1763800010000ull);
     expect(ASK(auth, AUTH_TO_ACT, "Cookie: tidings_admin=%s\r\n", cookie), AUTH_OK, AUTH_SESSION, "");
@@ -367,7 +338,7 @@ static void test_sessions_of_tokens(void **state)
     struct auth *later = make(&config);
     expect(ASK(later, AUTH_TO_ACT, "Cookie: tidings_admin=%s\r\n", cookie), AUTH_OK, AUTH_NOBODY, "");
     auth_unref(later);
-    const char *user = token("{\"exp\":1763800010,\"sub\":\"ada\"}");
+    const char *user = jwt("{\"exp\":1763800010,\"sub\":\"ada\"}");
     assert_int_equal(auth_begin_session(auth, span_of(user), NOW, cookie, &until, &why), AUTH_FORBIDDEN);
     auth_unref(auth);
 }

@@ -253,6 +253,51 @@ static void test_store(void **state)
     assert_string_equal(field, "store_sync");
 }
 
+static void test_credentials(void **state)
+{
+    static const char *const right[] = {"k", "0123456789abcdef-._~+/=", "ABCxyz"};
+    static const char *const wrong[] = {"", "a b", "a\tb", "a,b", "\"a\"", "caf\xc3\xa9", "a\r\nX: y", "a;b"};
+    char longest[TIDINGS_KEY_MAX + 2];
+    const char *list[] = {NULL, NULL}, *many[TIDINGS_KEYS_MAX + 2], *field = NULL;
+    struct tidings_config c;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(right) / sizeof(right[0]); i++) {
+        tidings_config_init(&c);
+        list[0] = right[i];
+        c.publish_keys = c.admin_keys = list;
+        assert_int_equal(tidings_config_check(&c, &field), 0);
+    }
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+        tidings_config_init(&c);
+        list[0] = wrong[i];
+        c.admin_keys = list;
+        assert_int_equal(tidings_config_check(&c, &field), TIDINGS_ECONFIG);
+        assert_string_equal(field, "admin_keys");
+    }
+    memset(longest, 'k', sizeof(longest));
+    longest[TIDINGS_KEY_MAX + 1] = '\0';
+    list[0] = longest;
+    assert_int_equal(tidings_config_check(&c, &field), TIDINGS_ECONFIG);
+    list[0] = longest + 1;
+    assert_int_equal(tidings_config_check(&c, &field), 0);
+    for (size_t i = 0; i <= TIDINGS_KEYS_MAX; i++)
+        many[i] = "k";
+    many[TIDINGS_KEYS_MAX + 1] = NULL;
+    c.publish_keys = many;
+    assert_int_equal(tidings_config_check(&c, &field), TIDINGS_ECONFIG);
+    assert_string_equal(field, "publish_keys");
+    many[TIDINGS_KEYS_MAX] = NULL;
+    assert_int_equal(tidings_config_check(&c, &field), 0);
+    list[0] = "https://app.example/";
+    c.admin_keys = NULL;
+    c.cors_origins = list;
+    assert_int_equal(tidings_config_check(&c, &field), TIDINGS_ECONFIG);
+    assert_string_equal(field, "cors_origins");
+    list[0] = "https://app.example";
+    assert_int_equal(tidings_config_check(&c, &field), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -263,6 +308,7 @@ int main(void)
         cmocka_unit_test(test_sets_of_policies),
         cmocka_unit_test(test_numbers_of_policies),
         cmocka_unit_test(test_store),
+        cmocka_unit_test(test_credentials),
     };
 
     return cmocka_run_group_tests_name("config", tests, NULL, NULL);

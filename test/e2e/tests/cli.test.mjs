@@ -2,8 +2,11 @@
 
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
+import { writeFile } from "node:fs/promises";
+import path from "node:path";
 import { after, before, describe, test } from "node:test";
-import { BIN, Hub, cleanEnv, freePort, runTidings } from "../lib/hub.mjs";
+import { BIN, Hub, cleanEnv, freePort, runTidings, tempDir } from "../lib/hub.mjs";
+import { SECRET, token } from "../lib/tokens.mjs";
 import { within } from "../lib/wait.mjs";
 
 const parsed = (data) => (typeof data === "string" ? JSON.parse(data) : data);
@@ -226,6 +229,55 @@ describe("tidings clients", () => {
     await hub.stream(t, "/api/sse/subscribe/tty?name=%1B%5B31mred");
     const { stdout } = await runTidings(["clients", "--url", hub.url]);
     assert.doesNotMatch(stdout, /\u001b/);
+  });
+});
+
+describe("a hub with credentials", () => {
+  const PUBLISH = "publish-key-0123456789";
+  const ADMIN = "admin-key-0123456789";
+  const hub = new Hub(["--publish-key", PUBLISH, "--admin-key", ADMIN, "--jwt-secret", SECRET]);
+  before(() => hub.start());
+  after(() => hub.stop());
+  const run = (args, env) => runTidings([...args.slice(0, 1), "--url", hub.url, ...args.slice(1)], { env });
+  const SEND = ["publish", "--client", "ada", "1"];
+
+  test("is told who asks by option, environment or file", async (t) => {
+    const file = path.join(await tempDir(t), "key");
+    await writeFile(file, `  ${PUBLISH}\r\nanother line\n`);
+    for (const [args, env] of [
+      [[...SEND, "--key", PUBLISH]],
+      [[...SEND, "--key-file", file]],
+      [SEND, { TIDINGS_KEY: PUBLISH }],
+      [SEND, { TIDINGS_KEY_FILE: file }],
+      [[...SEND, "--token", token({ tidings: { publish: ["client:ada"] } })]],
+      [[...SEND, "--token-file", file]],
+      [SEND, { TIDINGS_TOKEN: token({ tidings: { publish: ["*"] } }) }],
+      [["clients", "--key", ADMIN]],
+      [["subscribe", "--all", "--count", "1", "ada", "--token", token({ sub: "ada" })]],
+      [["bench", "publish", "--duration", "100ms", "--warmup", "0", "--key", ADMIN]],
+    ]) {
+      const { code, stderr } = await run(args, env);
+      assert.equal(code, 0, `${args}: ${stderr}`);
+    }
+  });
+
+  test("refuses others, and the command says why", async () => {
+    for (const [args, env, code, text] of [
+      [SEND, {}, 1, /missing_credentials/],
+      [[...SEND, "--key", "wrong"], {}, 1, /invalid_key/],
+      [["clients"], { TIDINGS_KEY: PUBLISH }, 1, /403/],
+      [["subscribe", "ada"], {}, 1, /missing_credentials|401/],
+      [["subscribe", "bob", "--token", token({ sub: "ada" })], {}, 1, /403|forbidden/],
+      [[...SEND, "--key", "a b"], {}, 2, /characters/],
+      [[...SEND, "--key", PUBLISH, "--token", "x"], {}, 2, /give one of them/],
+      [[...SEND, "--key-file", "/nonexistent"], {}, 2, /cannot read \/nonexistent/],
+      [[...SEND, "--key-file", "/dev/null"], {}, 2, /the file is empty/],
+    ]) {
+      const ended = await run(args, env);
+      assert.equal(ended.code, code, `${args}: ${ended.stderr}${ended.stdout}`);
+      assert.match(ended.stderr + ended.stdout, text, `${args}`);
+      assert.ok(!(ended.stderr + ended.stdout).includes(PUBLISH));
+    }
   });
 });
 
