@@ -142,7 +142,7 @@ describe("rights", () => {
 });
 
 describe("what is refused", () => {
-  const hub = new Hub([...KEYS, "--jwt-secret", SECRET, "--jwt-issuer", "app", "--jwt-audience", "hub"]);
+  const hub = new Hub([...KEYS, "--jwt-secret", SECRET, "--jwt-issuer", "app", "--jwt-audience", "hub", "--auth-failure-rate-per-address", "0"]);
   before(() => hub.start());
   after(() => hub.stop());
 
