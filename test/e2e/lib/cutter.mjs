@@ -20,7 +20,7 @@ export class Cutter {
   static async started(t, target, options) {
     const cutter = new Cutter(target, options);
     await new Promise((resolve) => cutter.server.listen(0, "127.0.0.1", resolve));
-    cutter.target = { host: "127.0.0.1", port: cutter.server.address().port };
+    cutter.target = { host: "127.0.0.1", port: cutter.server.address().port, tls: target.tls };
     t.after(() => cutter.close());
     return cutter;
   }

@@ -2,7 +2,7 @@
 // the last complete block, and comes back with it as Last-Event-ID. It takes the bytes of a chunk as they come, so a cut
 // in the middle of a chunk leaves it with what a browser would have.
 
-import net from "node:net";
+import { connectTo } from "./over.mjs";
 import { setTimeout as pause } from "node:timers/promises";
 import { parseHead, requestBytes } from "./raw.mjs";
 import { parseBlock } from "./sse.mjs";
@@ -120,7 +120,7 @@ export class Follower {
   #connect() {
     this.attempts++;
     const stream = new Stream((block) => this.#take(block));
-    const socket = net.connect({ noDelay: true, ...this.target });
+    const { socket } = connectTo(this.target);
     this.socket = socket;
     this.sent = this.cursor;
     socket.on("data", (piece) => this.socket === socket && !this.stopped && this.#read(stream, piece));

@@ -8,6 +8,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
+import { OVER_TLS, carrierFlags } from "./over.mjs";
 import { RawConnection, requestBytes } from "./raw.mjs";
 import { SseStream } from "./sse.mjs";
 import { eventually, until, within } from "./wait.mjs";
@@ -86,7 +87,7 @@ export class Hub extends EventEmitter {
     const { listen, command, env, descriptors, via = [] } = this.options;
     const args = [...command, ...listen.flatMap((address) => ["--listen", address])];
     if (!this.flags.some((flag) => flag.startsWith("--drain-time"))) args.push("--drain-time", "200ms");
-    args.push(...this.flags);
+    args.push(...this.flags, ...carrierFlags(this.flags));
     const [file, ...argv] = descriptors
       ? ["/bin/sh", "-c", `ulimit -n ${descriptors} && exec "$0" "$@"`, BIN, ...args]
       : [...via, BIN, ...args];
@@ -126,6 +127,7 @@ export class Hub extends EventEmitter {
       const { hostname, port } = new URL(first);
       this.port = Number(port);
       this.target = { port: this.port, host: hostname.replace(/^\[|\]$/g, "") };
+      if (OVER_TLS && first.startsWith("https:")) this.target.tls = true;
     }
   }
 

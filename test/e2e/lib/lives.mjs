@@ -5,6 +5,7 @@ import { spawn } from "node:child_process";
 import { rm, statfs, writeFile } from "node:fs/promises";
 import { Hub, freePort, tempDir } from "./hub.mjs";
 import { EVENT } from "./ledger.mjs";
+import { OVER_TLS } from "./over.mjs";
 import { within } from "./wait.mjs";
 
 export class Lives {
@@ -19,7 +20,7 @@ export class Lives {
   constructor(flags, port, options) {
     this.flags = typeof flags === "function" ? flags : () => flags;
     this.options = { ...options, listen: [`127.0.0.1:${port}`] };
-    this.target = { host: "127.0.0.1", port };
+    this.target = { host: "127.0.0.1", port, tls: OVER_TLS };
     this.deaths = 0;
   }
 

@@ -1,6 +1,6 @@
 // A backend: one connection on which events follow each other without waiting for the answers.
 
-import net from "node:net";
+import { connectTo } from "./over.mjs";
 import { Dechunker } from "./follower.mjs";
 import { parseHead, requestBytes } from "./raw.mjs";
 
@@ -18,9 +18,10 @@ export class Publisher {
     this.waiting = [];
     this.bytes = Buffer.alloc(0);
     this.lost = null;
-    this.socket = net.connect({ noDelay: true, ...target });
+    const { socket, ready } = connectTo(target);
+    this.socket = socket;
     this.connected = new Promise((resolve, reject) => {
-      this.socket.once("connect", resolve);
+      this.socket.once(ready, resolve);
       this.socket.once("error", reject);
     });
     this.connected.catch(() => {});

@@ -1,8 +1,8 @@
-// A TCP (or unix socket) client that sends exactly the bytes it is given and keeps exactly those it gets, with a
+// A TCP (or TLS, or unix socket) client that sends exactly the bytes it is given and keeps exactly those it gets, with a
 // reader for HTTP/1 answers that accepts nothing but well-formed ones.
 
-import net from "node:net";
 import { EventEmitter } from "node:events";
+import { connectTo } from "./over.mjs";
 import { until, within } from "./wait.mjs";
 
 const HEAD_END = Buffer.from("\r\n\r\n");
@@ -92,9 +92,11 @@ export class RawConnection extends EventEmitter {
     this.ended = false; // the peer has sent FIN
     this.closed = false; // nothing more will come, for whatever reason
     this.error = null;
-    this.socket = net.connect({ allowHalfOpen: true, noDelay: true, ...target });
+    const { socket, ready, reset } = connectTo(target, { allowHalfOpen: true });
+    this.socket = socket;
+    this.reset = reset; // RST
     this.connected = new Promise((resolve, reject) => {
-      this.socket.once("connect", resolve);
+      this.socket.once(ready, resolve);
       this.socket.once("error", reject);
     });
     this.connected.catch(() => {});
@@ -146,11 +148,6 @@ export class RawConnection extends EventEmitter {
   /** Half-close: FIN, while still reading. */
   finish() {
     this.socket.end();
-  }
-
-  /** RST. */
-  reset() {
-    this.socket.resetAndDestroy();
   }
 
   close() {

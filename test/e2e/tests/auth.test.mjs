@@ -235,7 +235,7 @@ describe("tokens and streams", () => {
   });
 
   test("a compressed stream ends with __expired, too", async (t) => {
-    const hub = await Hub.started(t, ["--jwt-secret", SECRET]);
+    const hub = await Hub.started(t, ["--jwt-secret", SECRET, "--compress", "on"]);
     const exp = Math.floor(Date.now() / 1000) + 2;
     const answer = await fetch(`${hub.url}/api/sse/subscribe/ada`, { headers: bearer(token({ sub: "ada", exp })) });
     assert.equal(answer.headers.get("content-encoding"), "gzip");

@@ -87,7 +87,7 @@ const REFUSED = [
   ["HTTP/1.2", "GET /healthz HTTP/1.2\r\nHost: localhost\r\n\r\n", [200, 400, 505]],
   ["HTTP/1.10", "GET /healthz HTTP/1.10\r\nHost: localhost\r\n\r\n", [400, 505]],
   ["HTTP/0.9", "GET /healthz\r\n\r\n", [400]],
-  ["the HTTP/2 preface", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", [400, 505]],
+  ["nearly the HTTP/2 preface", "PRI * HTTP/2.0\r\n\r\nSN\r\n\r\n", [400, 505]],
   ["two spaces in the request line", "GET  /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n", [400]],
   ["a space at the end of the request line", "GET /healthz HTTP/1.1 \r\nHost: localhost\r\n\r\n", [400]],
   ["a space before the method", " GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n", [400]],
