@@ -2,6 +2,7 @@
 
 import assert from "node:assert/strict";
 import { readFile, writeFile } from "node:fs/promises";
+import { connect } from "node:http2";
 import path from "node:path";
 import { after, before, describe, test } from "node:test";
 import { fileURLToPath, pathToFileURL } from "node:url";
@@ -189,6 +190,23 @@ describe("what is refused", () => {
     const stream = await hub.subscribe(t, "ada", { query: `access_token=${token(good)}` });
     assert.equal(stream.status, 200);
     assert.equal((await hub.get(`/api/sse/clients?access_token=${token({ ...good, tidings: { admin: true } })}`)).json.code, "missing_credentials");
+  });
+
+  test("HTTP/2 may split its cookies", async (t) => {
+    const session = connect(hub.url);
+    t.after(() => session.destroy());
+    const status = (cookie) =>
+      new Promise((resolve, reject) => {
+        const request = session.request({ ":path": "/api/sse/subscribe/ada", accept: "text/event-stream", cookie });
+        request.on("response", (head) => {
+          request.close();
+          resolve(head[":status"]);
+        });
+        request.on("error", reject);
+      });
+    assert.equal(await status(["a=1", `tidings_token=${token(good)}`, "b=2"]), 200);
+    assert.equal(await status(["a=1", `tidings_token=${token(good)}`, "tidings_token=x"]), 400);
+    assert.equal(await status(["a=1"]), 401);
   });
 
   test("nothing of it is in the log, and the refusals are counted", async () => {
