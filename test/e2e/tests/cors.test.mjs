@@ -198,7 +198,9 @@ describe("other origins in Chromium", options, () => {
   /** A site of its own: a page without anything, and a cookie for whoever asks. */
   async function site() {
     const server = createServer((request, response) => {
-      if (request.url === "/login") response.setHeader("Set-Cookie", `tidings_token=${token({ sub: "ada", tidings: { publish: ["*"] } })}; Path=/; HttpOnly`);
+      const [, seconds] = /^\/login(?:\?(\d+))?$/.exec(request.url) ?? [];
+      const exp = Math.floor(Date.now() / 1000) + Number(seconds ?? 300);
+      if (request.url.startsWith("/login")) response.setHeader("Set-Cookie", `tidings_token=${token({ sub: "ada", exp, tidings: { publish: ["*"] } })}; Path=/; HttpOnly`);
       response.setHeader("Content-Type", "text/html").end("<!doctype html><title>app</title>");
     });
     await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
@@ -208,7 +210,7 @@ describe("other origins in Chromium", options, () => {
   before(async () => {
     listed = await site();
     stranger = await site();
-    hub = new Hub(["--admin-key", ADMIN, "--jwt-secret", SECRET, "--cors-origin", listed.url, "--retry", "200ms"]);
+    hub = new Hub(["--admin-key", ADMIN, "--jwt-secret", SECRET, "--cors-origin", listed.url, "--retry", "1s"]);
     await hub.start();
     browser = await Browser.launch();
   });
@@ -247,6 +249,27 @@ describe("other origins in Chromium", options, () => {
     await heard(page, "__connected");
     await hub.notify(NOTE, { headers: bearer(ADMIN) });
     await heard(page, "note");
+  });
+
+  test("when its token ends it goes on with the next one, as docs/tokens.md has it, and misses nothing", async (t) => {
+    const page = await open(t, `${listed.url}/login?2`);
+    await page.evaluate((url) => {
+      globalThis.heard = [];
+      const source = new EventSource(url, { withCredentials: true });
+      source.addEventListener("__expired", () => {
+        globalThis.heard.push("__expired");
+        fetch("/login", { method: "POST" });
+      });
+      source.addEventListener("__connected", (e) => globalThis.heard.push(JSON.parse(e.data).resume));
+      source.addEventListener("note", (e) => globalThis.heard.push(e.data));
+    }, `${hub.url}/api/sse/subscribe/ada`);
+    await heard(page, "fresh");
+    await hub.notify(NOTE, { headers: bearer(ADMIN) });
+    await heard(page, "1");
+    await heard(page, "__expired");
+    await hub.notify(NOTE.replace('"payload":1', '"payload":2'), { headers: bearer(ADMIN) });
+    await heard(page, "2");
+    assert.deepEqual(await page.evaluate(() => globalThis.heard), ["fresh", "1", "__expired", "complete", "2"]);
   });
 
   test("without its cookie it is refused for good", async (t) => {
