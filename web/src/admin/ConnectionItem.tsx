@@ -19,6 +19,7 @@ export function ConnectionItem({ connection, onDisconnect }: ConnectionItemProps
         {connection.topics.length > 0 && <Fact term="Topics" value={connection.topics.join(", ")} />}
         <Fact term="Browser" value={connection.userAgent || "–"} wide />
         <Fact term="Id" value={connection.connectionId} wide />
+        {connection.tokenId !== undefined && <Fact term="Token" value={connection.tokenId} wide />}
       </dl>
       <button type="button" className="button is-small is-danger" onClick={onDisconnect}>
         Disconnect

@@ -27,6 +27,8 @@ export interface ConnectionRow {
   readonly address: string;
   readonly userAgent: string | null;
   readonly protocol: string;
+  /** `jti` of the token by which it came. */
+  readonly tokenId?: string;
   readonly topics: readonly string[];
   readonly connectedAt: number;
   readonly lastSeen: number;
