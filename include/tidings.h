@@ -242,6 +242,14 @@ struct tidings_config {
     const char *const
         *trusted_proxies; /* networks ("10.0.0.0/8", "::1", "unix") of proxies whose X-Forwarded-For
                              and Forwarded are believed; at most TIDINGS_PROXIES_MAX */
+    /* The user's application, asked with POST and JSON; http or https. Read by create; docs/backend.md. */
+    const char *authorize_url;      /* who is this visitor, what may he have? NULL = nobody is asked [NULL] */
+    uint32_t authorize_timeout;     /* ms until nobody knows, 1..60 s [2 s] */
+    uint32_t authorize_concurrency; /* questions at the same time, 1..1,000 [64] */
+    const char *event_url;          /* who has come, who has gone; NULL = nobody is told [NULL] */
+    const char *const
+        *event_secrets;   /* that sign what is told; all of them, so that they can be changed; at most 8 */
+    uint32_t event_queue; /* notices that wait, 1..1,000,000 [10,000] */
     const char *const *cors_origins; /* whose pages may use the hub, with credentials, besides its own: exact,
                                         "https://app.example.com"; at most TIDINGS_ORIGINS_MAX */
 

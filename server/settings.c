@@ -128,6 +128,10 @@ static int check_text(const struct reader *reader, const struct setting *row, co
                               TIDINGS_KEY_MAX);
     if (strcmp(row->form, "SECRET") == 0 || strcmp(row->form, "TEXT") == 0)
         return settings_wrong(reader, row, "must not be empty");
+    if (strcmp(row->form, "URL") == 0)
+        return settings_wrong_value(reader, row, value, "an address such as http://127.0.0.1:8080/authorize");
+    if (strcmp(row->form, "CIDR") == 0)
+        return settings_wrong_value(reader, row, value, "a network such as 10.0.0.0/8, an address, or unix");
     if (strcmp(row->form, "ORIGIN") == 0)
         return settings_wrong_value(reader, row, value, origin_hint);
     if (strcmp(row->form, "ADDR:PORT") == 0)
@@ -434,6 +438,9 @@ int settings_load(struct settings *settings, int argc, char *const *argv, char *
     settings->config.admin_keys = strings_of(&settings->admin_key);
     settings->config.cors_origins = strings_of(&settings->cors_origin);
     settings->config.trusted_proxies = strings_of(&settings->trusted_proxy);
+    settings->config.event_secrets = strings_of(&settings->event_secret);
+    settings->config.authorize_url = settings->authorize_url;
+    settings->config.event_url = settings->event_url;
     if (settings->topic_pattern.count > 0)
         settings->config.topic_policies = settings->topic_policy;
     settings->config.topic_policy_count = settings->topic_pattern.count;
@@ -456,6 +463,10 @@ void settings_finish(struct settings *settings)
     list_finish(&settings->admin_key);
     list_finish(&settings->cors_origin);
     list_finish(&settings->trusted_proxy);
+    list_finish(&settings->event_secret);
+    free(settings->authorize_url);
+    free(settings->event_url);
+    settings->authorize_url = settings->event_url = NULL;
     list_finish(&settings->warnings);
     list_finish(&settings->topic_pattern);
     free(settings->store);
@@ -473,7 +484,8 @@ void settings_finish(struct settings *settings)
     settings->config.tls_cert = settings->config.tls_key = NULL;
     settings->config.public_hosts = NULL;
     settings->config.publish_keys = settings->config.admin_keys = settings->config.cors_origins = NULL;
-    settings->config.trusted_proxies = NULL;
+    settings->config.trusted_proxies = settings->config.event_secrets = NULL;
+    settings->config.authorize_url = settings->config.event_url = NULL;
     settings->config.store = NULL;
     settings->config.jwt_secret = settings->config.jwt_public_key = settings->config.jwks = NULL;
     settings->config.jwt_issuer = settings->config.jwt_audience = NULL;

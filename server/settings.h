@@ -42,6 +42,8 @@ struct settings {
     struct settings_list admin_key;
     struct settings_list cors_origin;
     struct settings_list trusted_proxy;
+    struct settings_list event_secret;
+    char *authorize_url, *event_url;
     char *store; /* NULL if nothing was said; so are these */
     char *jwt_secret, *jwt_public_key, *jwks, *jwt_issuer, *jwt_audience;
     char *tls_cert;

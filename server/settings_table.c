@@ -194,6 +194,47 @@ static const struct setting credential_rows[] = {
              "https://app.example.com"},
 };
 
+static const struct setting backend_rows[] = {
+    {.name = "authorize-url",
+     .kind = SETTING_TEXT,
+     AT(authorize_url),
+     .check = value_url,
+     .form = "URL",
+     .help =
+         "your application, which is asked with the visitor's cookies who he is and what he may subscribe to "
+         "(docs/backend.md); if it does not answer, he is told to come back later"},
+    {.name = "authorize-timeout",
+     .kind = SETTING_DURATION,
+     AT(config.authorize_timeout),
+     .min = 1,
+     .max = 60 * SECOND,
+     .help = "how long it may think"},
+    {.name = "authorize-concurrency",
+     .kind = SETTING_COUNT,
+     AT(config.authorize_concurrency),
+     .min = 1,
+     .max = 1000,
+     .help = "questions at the same time; 1024 more wait, further ones are refused"},
+    {.name = "event-url",
+     .kind = SETTING_TEXT,
+     AT(event_url),
+     .check = value_url,
+     .form = "URL",
+     .help = "your application, which is told who has connected and disconnected"},
+    {.name = "event-secret",
+     .kind = SETTING_LIST,
+     AT(event_secret),
+     .check = is_some,
+     .form = "SECRET",
+     .help = "signs what it is told; several while one is changed for another"},
+    {.name = "event-queue",
+     .kind = SETTING_COUNT,
+     AT(config.event_queue),
+     .min = 1,
+     .max = 1000000,
+     .help = "notices that wait for it; beyond, they are lost, and it is told how many"},
+};
+
 static const struct setting limit_rows[] = {
     {.name = "max-connections",
      .kind = SETTING_COUNT,
@@ -475,8 +516,13 @@ static const struct setting running_rows[] = {
     }
 
 const struct setting_group settings_groups[] = {
-    GROUP("Listening", listening_rows), GROUP("Credentials", credential_rows), GROUP("Limits", limit_rows),
-    GROUP("Time", time_rows),           GROUP("History", history_rows),        GROUP("Store", store_rows),
+    GROUP("Listening", listening_rows),
+    GROUP("Credentials", credential_rows),
+    GROUP("Your application", backend_rows),
+    GROUP("Limits", limit_rows),
+    GROUP("Time", time_rows),
+    GROUP("History", history_rows),
+    GROUP("Store", store_rows),
     GROUP("Running", running_rows),
 };
 const size_t settings_group_count = sizeof settings_groups / sizeof *settings_groups;

@@ -190,6 +190,16 @@ bool value_key(const char *text)
     return tidings_config_check(&config, &field) == 0;
 }
 
+bool value_url(const char *text)
+{
+    const char *field;
+    struct tidings_config config;
+
+    tidings_config_init(&config);
+    config.event_url = text;
+    return tidings_config_check(&config, &field) == 0;
+}
+
 bool value_network(const char *text)
 {
     const char *const networks[] = {text, NULL};

@@ -28,6 +28,7 @@ bool value_host(const char *text);
 
 /* May it be a publish or admin key, an origin to be listed? What these are is the library's to say. */
 bool value_key(const char *text);
+bool value_url(const char *text);     /* http:// or https:// */
 bool value_network(const char *text); /* "10.0.0.0/8", an address alone, or "unix" */
 bool value_origin(const char *text);
 

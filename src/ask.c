@@ -53,6 +53,27 @@ void ask_kept(struct loop *l, struct conn *c, size_t head_len, size_t body_len)
     ask_request(&x);
 }
 
+void ask_resume(struct loop *l, struct conn *c)
+{
+    c->io->waiter->conn = NULL;
+    c->io->waiter = NULL;
+    conn_set_state(c, CONN_HEAD);
+    conn_set_deadline(l, c, 0);
+    c->flags |= CONN_PAUSED; /* what came behind the request is taken up when it is answered */
+}
+
+void ask_resumed(struct exchange *x)
+{
+    struct loop *l = x->loop;
+    struct conn *c = x->conn;
+    settle(x);
+    if (c->state != CONN_STREAM)
+        return;
+    c->flags &= (uint8_t)~CONN_PAUSED; /* what came behind it is nobody's */
+    conn_drop_in(l, c);
+    conn_watch(l, c, IO_READ | IO_HANGUP | (c->interest & IO_WRITE));
+}
+
 void ask_refuse(struct loop *l, struct conn *c, const struct h1_head *head, const struct h1_error *error)
 {
     struct exchange x = {.loop = l, .conn = c, .head = head};

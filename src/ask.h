@@ -19,6 +19,11 @@ void ask_request(struct exchange *x);
  */
 void ask_kept(struct loop *l, struct conn *c, size_t head_len, size_t body_len);
 
+/* A wait (worker_wait()) is over and the request is handled as if it had just come: between these two calls
+ * the handler has the connection in HEAD, and answers or becomes a stream. */
+void ask_resume(struct loop *l, struct conn *c);
+void ask_resumed(struct exchange *x);
+
 /* The request is none, or too large, or too slow: answered with the error. head may be NULL. */
 void ask_refuse(struct loop *l, struct conn *c, const struct h1_head *head, const struct h1_error *error);
 

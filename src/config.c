@@ -23,6 +23,9 @@ void tidings_config_init(struct tidings_config *config)
         .max_connections = TIDINGS_AUTO,
         .max_connections_per_client = 100,
         .auth_failure_rate_per_address = 10,
+        .authorize_timeout = 2 * SECOND,
+        .authorize_concurrency = 64,
+        .event_queue = 10000,
         .max_request_line = 64 * KIB,
         .max_headers = 64 * KIB,
         .max_body = KIB * KIB,
@@ -69,6 +72,9 @@ static const struct {
     RANGE(max_connections, 1, 100000000, true, true),
     RANGE(max_connections_per_client, 1, 10000000, false, true),
     RANGE(max_connections_per_address, 1, 10000000, false, true),
+    RANGE(authorize_timeout, 1, 60 * SECOND, false, false),
+    RANGE(authorize_concurrency, 1, 1000, false, false),
+    RANGE(event_queue, 1, 1000000, false, false),
     RANGE(connect_rate, 1, RATE_MAX, false, true),
     RANGE(connect_rate_per_address, 1, RATE_MAX, false, true),
     RANGE(publish_rate, 1, RATE_MAX, false, true),
@@ -163,6 +169,17 @@ static bool is_origin(const char *origin)
     return cors_is_origin(span_of(origin));
 }
 
+static bool is_url(const char *url)
+{
+    return !url || ((strncmp(url, "http://", 7) == 0 || strncmp(url, "https://", 8) == 0) &&
+                    strchr(url, ':')[3] != '\0' && strlen(url) < 2048);
+}
+
+static bool is_secret(const char *text)
+{
+    return text[0] != '\0' && strlen(text) <= 1024;
+}
+
 static bool is_network(const char *text)
 {
     struct netaddr_net net;
@@ -187,6 +204,9 @@ static const char *wrong_text(const struct tidings_config *config)
            : !are_all(config->publish_keys, TIDINGS_KEYS_MAX, is_key)           ? "publish_keys"
            : !are_all(config->admin_keys, TIDINGS_KEYS_MAX, is_key)             ? "admin_keys"
            : !are_all(config->cors_origins, TIDINGS_ORIGINS_MAX, is_origin)     ? "cors_origins"
+           : !is_url(config->authorize_url)                                     ? "authorize_url"
+           : !is_url(config->event_url)                                         ? "event_url"
+           : !are_all(config->event_secrets, 8, is_secret)                      ? "event_secrets"
            : !are_all(config->trusted_proxies, TIDINGS_PROXIES_MAX, is_network) ? "trusted_proxies"
                                                                                 : NULL;
 }

@@ -432,6 +432,12 @@ bool http_admits_stream(struct request *r)
     return false;
 }
 
+/* Is it the user's application that decides, because nobody is known to us? */
+static bool is_asked_elsewhere(const struct request *r, enum right right)
+{
+    return right == RIGHT_SUBSCRIBE && r->who.kind == AUTH_NOBODY && r->service->authorizer->outbound;
+}
+
 /* Finds out who asks, and whether he may use the route. False: answered. */
 static bool admits(struct request *r, enum right right)
 {
@@ -444,11 +450,15 @@ static bool admits(struct request *r, enum right right)
     enum auth_use use = right == RIGHT_SUBSCRIBE ? AUTH_TO_SUBSCRIBE : AUTH_TO_ACT;
     enum auth_result result =
         auth_identify(r->auth, r->head, use, clock_wall(r->service->clock), &r->who, &why);
+    if (result != AUTH_OK && right == RIGHT_SUBSCRIBE && r->service->authorizer->outbound) {
+        auth_forget(&r->who); /* not ours; perhaps the application knows what it is */
+        return true;
+    }
     if (result == AUTH_INVALID && why.status == 401)
         http_note_failure(r);
     if (result == AUTH_OK && r->who.claims && is_barred(r, right))
         return false;
-    if (result == AUTH_OK)
+    if (result == AUTH_OK && !is_asked_elsewhere(r, right))
         result = ask_right(r, right, &why);
     if (result != AUTH_OK)
         http_deny(r, result, &why);

@@ -26,7 +26,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -120,29 +119,6 @@ static void wake(void *user, uint32_t loop)
         loop_wake(&hub->loops[loop]);
 }
 
-static uint32_t descriptors(void)
-{
-    struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur > 100000000)
-        return 100000000;
-    return (uint32_t)limit.rlim_cur;
-}
-
-/* Descriptors less a reserve: requests, the reserve for refusals, listeners, files of the embedder. */
-static uint32_t connection_ceiling(const struct tidings_config *c)
-{
-    if (c->max_connections != TIDINGS_AUTO)
-        return c->max_connections;
-    uint32_t have = descriptors(), reserve = have / 50 < 32 ? 32 : have / 50 > 256 ? 256 : have / 50;
-    return have > reserve + 1 ? have - reserve : 1;
-}
-
-static uint32_t count_loops(const struct tidings_config *c)
-{
-    long cores = c->loops != TIDINGS_AUTO ? (long)c->loops : sysconf(_SC_NPROCESSORS_ONLN);
-    return cores < 1 ? 1 : cores > REGISTRY_LOOPS_MAX ? REGISTRY_LOOPS_MAX : (uint32_t)cores;
-}
-
 /* What is configured of credentials, hosts and origins is in *auth from now on, and nowhere else. */
 static int make_auth(const struct tidings_hub *hub, struct tidings_config *config, struct auth **auth)
 {
@@ -160,7 +136,7 @@ static int make_auth(const struct tidings_hub *hub, struct tidings_config *confi
 
 static void apply_limits(struct tidings_hub *hub)
 {
-    hub->config.max_connections = connection_ceiling(&hub->config);
+    hub->config.max_connections = rules_max_connections(&hub->config);
     hub->registry.max_connections = hub->config.max_connections;
     hub->registry.max_per_client = hub->config.max_connections_per_client;
     const struct log_policies policies = rules_policies(&hub->config, hub->rules);
@@ -176,6 +152,8 @@ static void wire(struct tidings_hub *hub)
                                     .sequencer = &hub->sequencer,
                                     .gzip = &hub->gzip,
                                     .quota = &hub->quota,
+                                    .authorizer = &hub->authorizer,
+                                    .hooks = &hub->hooks,
                                     .clock = &hub->clock,
                                     .loops = hub->loops,
                                     .loop_count = hub->loop_count,
@@ -210,6 +188,27 @@ static int load_tls(struct tidings_hub *hub, const struct tidings_config *config
     else
         rc = tls_server_create(&hub->tls, certificate, key, config->http2, &hub->clock, text, sizeof(text));
     return tell_tls(hub, rc, text);
+}
+
+/* ---- the user's application ---- */
+
+/* Threads that ask and tell it, if it is configured. The texts of the configuration are not needed
+ * afterwards. */
+static int begin_asking(struct tidings_hub *hub)
+{
+    char error[256];
+    struct tidings_config *c = &hub->config;
+    const struct report told = {.log = c->log, .user = c->user};
+    int rc = authorizer_init(&hub->authorizer, c->authorize_url, c->authorize_timeout,
+                             c->authorize_concurrency, error, sizeof(error));
+    if (rc == 0)
+        rc = hooks_init(&hub->hooks, c->event_url, c->event_secrets, c->event_queue, hub->log.epoch, error,
+                        sizeof(error));
+    c->authorize_url = c->event_url = NULL;
+    c->event_secrets = NULL;
+    if (rc < 0)
+        report(&told, TIDINGS_LOG_ERROR, "backend", error, NULL, 0);
+    return rc < 0 ? TIDINGS_ESYSTEM : 0;
 }
 
 /* ---- create and destroy ---- */
@@ -300,7 +299,7 @@ int hub_create_in(struct tidings_hub **out, const struct tidings_config *config,
     hub->config.tls_cert = hub->config.tls_key = NULL; /* read below; the strings are the caller's */
     hub->world = *world;
     hub->clock = world->clock;
-    hub->loop_count = count_loops(config);
+    hub->loop_count = rules_loops(config);
     gzip_init(&hub->gzip);
     rc = rng_secret(&hub->secret, sizeof(hub->secret)) < 0 || quota_init(&hub->quota) < 0 ? TIDINGS_ESYSTEM
                                                                                           : 0;
@@ -317,6 +316,7 @@ int hub_create_in(struct tidings_hub **out, const struct tidings_config *config,
     hub->loops = calloc(hub->loop_count, sizeof(*hub->loops));
     rc = hub->loops ? 0 : TIDINGS_ENOMEM;
     rc = rc < 0 ? rc : load_tls(hub, config);
+    rc = rc < 0 ? rc : begin_asking(hub);
     wire(hub);
     rc = rc < 0 ? rc : fill_log(hub);
     if (rc < 0) {
@@ -348,6 +348,8 @@ void tidings_hub_destroy(struct tidings_hub *hub)
     tls_server_destroy(hub->tls);
     gzip_finish(&hub->gzip);
     quota_finish(&hub->quota);
+    authorizer_finish(&hub->authorizer);
+    hooks_finish(&hub->hooks);
     auth_unref(hub->auth);
     free(hub->pages);
     free(hub->rules);
@@ -665,6 +667,7 @@ void tidings_hub_stop(struct tidings_hub *hub)
 {
     if (hub->state != HUB_RUNNING && hub->state != HUB_PREPARED)
         return;
+    authorizer_stop(&hub->authorizer);
     sequencer_stop(&hub->sequencer); /* what waits is stored, and the loops still answer for it */
     atomic_store(&hub->stop, true);
     for (uint32_t i = 0; i < hub->thread_count; i++) {
@@ -672,6 +675,7 @@ void tidings_hub_stop(struct tidings_hub *hub)
         pthread_join(hub->threads[i], NULL);
     }
     finish_loops(hub);
+    hooks_stop(&hub->hooks); /* who has gone with the hub is told, too */
     free(hub->threads);
     hub->threads = NULL;
     hub->state = HUB_STOPPED;

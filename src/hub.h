@@ -32,6 +32,8 @@ struct tidings_hub {
     struct sequencer sequencer;
     struct gzip gzip;
     struct quota quota;
+    struct authorizer authorizer;
+    struct hooks hooks;
     struct service service;
     struct loop *loops;
     uint32_t loop_count;

@@ -116,6 +116,28 @@ static void put_gzip(struct buf *out, const struct gzip *g)
                 atomic_load_explicit(&g->block_bytes, memory_order_relaxed));
 }
 
+static void put_backend(struct buf *out, const struct authorizer *a, const struct hooks *h)
+{
+    if (a->outbound) {
+        put_head(out, "tidings_authorize_total", "counter", "Questions to the application, by what it said.");
+        put_value(out, "tidings_authorize_total", "verdict=\"yes\"", atomic_load(&a->yes));
+        put_value(out, "tidings_authorize_total", "verdict=\"no\"", atomic_load(&a->no));
+        put_value(out, "tidings_authorize_total", "verdict=\"unknown\"", atomic_load(&a->unknown));
+        put_counter(out, "tidings_authorize_cached_total", "Questions of which the answer was known.",
+                    atomic_load(&a->cached));
+        put_counter(out, "tidings_authorize_milliseconds_total", "That the application took.",
+                    atomic_load(&a->took_ms));
+    }
+    if (hooks_is_on(h)) {
+        put_counter(out, "tidings_event_notices_total", "Notices that the application has taken.",
+                    atomic_load(&h->sent));
+        put_counter(out, "tidings_event_failures_total", "Requests with notices that it did not take.",
+                    atomic_load(&h->failed));
+        put_counter(out, "tidings_event_lost_total", "Notices for which there was no room.",
+                    atomic_load(&h->lost_ever));
+    }
+}
+
 static void put_limits(struct buf *out, const struct service *s)
 {
     struct service_limit limits[SERVICE_LIMITS_MAX];
@@ -140,6 +162,7 @@ void metrics_prometheus(struct request *r)
     put_gauges(&out, r->service);
     put_store(&out, r->service);
     put_gzip(&out, r->service->gzip);
+    put_backend(&out, r->service->authorizer, r->service->hooks);
     put_counters(&out, r->service);
     put_limits(&out, r->service);
     if (out.failed)

@@ -4,8 +4,12 @@
  */
 #include "rules.h"
 
+#include "registry.h"
+
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 struct log_policies rules_policies(const struct tidings_config *c, const struct log_rule *rules)
 {
@@ -63,4 +67,26 @@ int rules_make(const struct tidings_config *c, struct log_rule **out)
     qsort(rules, count, sizeof(*rules), compare_rules);
     *out = rules;
     return 0;
+}
+
+static uint32_t descriptors(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur > 100000000)
+        return 100000000;
+    return (uint32_t)limit.rlim_cur;
+}
+
+uint32_t rules_max_connections(const struct tidings_config *c)
+{
+    if (c->max_connections != TIDINGS_AUTO)
+        return c->max_connections;
+    uint32_t have = descriptors(), reserve = have / 50 < 32 ? 32 : have / 50 > 256 ? 256 : have / 50;
+    return have > reserve + 1 ? have - reserve : 1;
+}
+
+uint32_t rules_loops(const struct tidings_config *c)
+{
+    long cores = c->loops != TIDINGS_AUTO ? (long)c->loops : sysconf(_SC_NPROCESSORS_ONLN);
+    return cores < 1 ? 1 : cores > REGISTRY_LOOPS_MAX ? REGISTRY_LOOPS_MAX : (uint32_t)cores;
 }

@@ -4,6 +4,8 @@
  */
 #include "service.h"
 
+#include "json.h"
+
 #include <string.h>
 
 void service_sum(const struct service *s, uint64_t sum[STATS_COUNT])
@@ -125,12 +127,42 @@ static void describe(struct service *s, struct conn *c, struct described *d)
                                                .user_agent = conn_agent(c)};
 }
 
+/* Tells the user's application. cause = NULL: it has come. */
+static void tell_hooks(struct service *s, const struct described *d, const char *cause, uint64_t duration)
+{
+    struct buf json;
+    if (!hooks_is_on(s->hooks))
+        return;
+    buf_init(&json, 8192);
+    buf_puts(&json, cause ? "\"type\":\"disconnect\"" : "\"type\":\"connect\"");
+    json_put_member(&json, "clientId", span_of(d->client_id));
+    json_put_member(&json, "name", span_of(d->name));
+    json_put_member(&json, "connectionId", span_of(d->connection_id));
+    json_put_member(&json, "address", span_of(d->address));
+    json_put_member(&json, "userAgent", span_of(d->info.user_agent));
+    if (cause) {
+        json_put_member(&json, "cause", span_of(cause));
+        json_put_member_u64(&json, "durationMs", duration);
+    }
+    json_put_member_u64(&json, "ts", clock_wall(s->clock));
+    if (!json.failed)
+        hooks_tell(s->hooks, (struct span){json.data, json.len});
+    buf_finish(&json);
+}
+
+static bool is_anybody_told(const struct service *s, bool callback)
+{
+    return s->report.log || callback || hooks_is_on(s->hooks);
+}
+
 void service_stream_opened(struct service *s, struct loop *l, struct conn *c)
 {
-    if (!s->report.log && !l->config.on_connect)
+    if (!is_anybody_told(s, l->config.on_connect))
         return;
     struct described d;
     describe(s, c, &d);
+    if (c->sub.client)
+        tell_hooks(s, &d, NULL, 0);
     const struct tidings_log_field fields[] = {
         REPORT_TEXT("client", d.client_id), REPORT_TEXT("connection", d.connection_id),
         REPORT_TEXT("address", d.address), REPORT_TEXT("kind", c->sub.client ? "client" : "dashboard")};
@@ -150,7 +182,7 @@ void service_leave_address(struct service *s, struct conn *c)
 void service_stream_ended(struct service *s, struct loop *l, struct conn *c, enum close_cause cause)
 {
     service_leave_address(s, c);
-    if (!s->report.log && !l->config.on_disconnect)
+    if (!is_anybody_told(s, l->config.on_disconnect))
         return;
     struct described d;
     bool is_client = c->sub.client;
@@ -165,6 +197,8 @@ void service_stream_ended(struct service *s, struct loop *l, struct conn *c, enu
         REPORT_TEXT("address", d.address), REPORT_TEXT("cause", close_cause_text(cause)),
         REPORT_NUMBER("duration_ms", duration)};
     report(&s->report, TIDINGS_LOG_INFO, "disconnect", "stream ended", fields, 5);
+    if (is_client)
+        tell_hooks(s, &d, close_cause_text(cause), duration);
     if (is_client && l->config.on_disconnect)
         l->config.on_disconnect(l->config.user, &d.info, close_cause_text(cause), duration);
 }

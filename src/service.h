@@ -5,6 +5,8 @@
 #ifndef SERVICE_H
 #define SERVICE_H
 
+#include "authorize.h"
+#include "hooks.h"
 #include "quota.h"
 #include "sequencer.h"
 #include "worker.h"
@@ -19,6 +21,8 @@ struct service {
     struct sequencer *sequencer;
     struct gzip *gzip;
     struct quota *quota;
+    struct authorizer *authorizer;
+    struct hooks *hooks;
     const struct clock *clock;
     struct loop *loops;
     uint32_t loop_count;

@@ -6,6 +6,7 @@
  */
 #include "subscribe.h"
 
+#include "admission.h"
 #include "bearer.h"
 #include "json.h"
 #include "query.h"
@@ -21,6 +22,7 @@ struct wish {
     char name[TIDINGS_NAME_MAX];
     struct join join;
     struct span *topics; /* owned, with their text behind them */
+    struct span *added;  /* owned: these and those of the application */
     struct found found;
 };
 
@@ -189,12 +191,21 @@ static int ask(struct request *r, const struct wish *w)
     return rc;
 }
 
-/* By the hub's own credentials first; then the embedder has the last word. */
+/* Whoever brings none of our credentials is the application's to know. */
+static bool asks_application(const struct request *r)
+{
+    return r->who.kind == AUTH_NOBODY && admission_is_asked(r->service);
+}
+
+/* By the hub's own credentials first, unless the application is to be asked; then the embedder has the last
+ * word. */
 static bool is_authorized(struct request *r, const struct wish *w)
 {
     struct problem why;
-    enum auth_result result =
-        auth_may_receive(r->auth, &r->who, w->join.client_id, w->join.topics, w->join.topic_count, &why);
+    enum auth_result result = asks_application(r)
+                                  ? AUTH_OK
+                                  : auth_may_receive(r->auth, &r->who, w->join.client_id, w->join.topics,
+                                                     w->join.topic_count, &why);
     if (result != AUTH_OK) {
         http_deny(r, result, &why);
         return false;
@@ -343,6 +354,126 @@ static void start(struct request *r, struct wish *w)
         conn_close(r->loop, c, CLOSE_ERROR, true);
 }
 
+/* ---- asking the application ---- */
+
+static void wish_finish(struct wish *w)
+{
+    free(w->topics);
+    free(w->added);
+}
+
+/* A copy that does not live on anybody's stack. NULL: memory is short. */
+static struct wish *wish_keep(struct wish *w)
+{
+    struct wish *kept = malloc(sizeof(*kept));
+    if (!kept)
+        return NULL;
+    *kept = *w;
+    kept->join.client_id.p = kept->client_id;
+    kept->join.name.p = kept->name;
+    w->topics = NULL;
+    return kept;
+}
+
+static void forbid(struct request *r, struct span topic)
+{
+    http_problem(r, 403, "forbidden", "topic: \"%.*s\" is not allowed",
+                 (int)(topic.len < 80 ? topic.len : 80), topic.p);
+}
+
+/* His own topics, as far as they are allowed, and those that the application adds. False: answered. */
+static bool take_topics(struct request *r, struct wish *w, const struct decision *d)
+{
+    uint32_t added = 0, max = r->loop->config.max_topics ? r->loop->config.max_topics : TOPICS_CEILING;
+    for (uint32_t i = 0; i < w->join.topic_count; i++)
+        if (!decision_allows(d, w->join.topics[i])) {
+            forbid(r, w->join.topics[i]);
+            return false;
+        }
+    while (decision_topic(d, added).p)
+        added++;
+    if (added == 0)
+        return true;
+    if (added + w->join.topic_count > max) {
+        http_problem(r, 400, "too_many_topics", "topic: more than %u (--max-topics)", max);
+        return false;
+    }
+    w->added = malloc((added + w->join.topic_count) * sizeof(*w->added));
+    if (!w->added) {
+        http_problem(r, 503, "out_of_memory", "memory is short");
+        return false;
+    }
+    for (uint32_t i = 0; i < w->join.topic_count; i++)
+        w->added[i] = w->join.topics[i];
+    for (uint32_t i = 0; i < added; i++)
+        w->added[w->join.topic_count++] = decision_topic(d, i);
+    w->join.topics = w->added;
+    return true;
+}
+
+static void admit(struct request *r, struct wish *w, const struct decision *d)
+{
+    uint64_t expires = decision_expires(d);
+    if (decision_client(d).p)
+        w->join.client_id = decision_client(d);
+    if (decision_name(d).p)
+        w->join.name = decision_name(d);
+    if (!take_topics(r, w, d))
+        return;
+    if (expires > 0 && expires <= clock_wall(r->service->clock))
+        http_problem(r, 401, "unauthorized", "what the application allowed is over already");
+    else if (!conn_expire(r->x->conn, expires, "authorization_expired"))
+        http_problem(r, 503, "out_of_memory", "memory is short");
+    else
+        start(r, w);
+}
+
+/* The application has decided; r = NULL: nobody waits any more. */
+static void go_on(struct request *r, void *what, const struct decision *d)
+{
+    struct wish *w = what;
+    if (r && atomic_load(&r->service->draining)) {
+        stats_add(&r->loop->stats.refused_draining, 1);
+        http_overloaded(r, 503, "draining", "the hub is about to stop");
+    } else if (r) {
+        switch (decision_verdict(d)) {
+        case VERDICT_YES:
+            admit(r, w, d);
+            break;
+        case VERDICT_UNAUTHORIZED:
+            http_problem(r, 401, "unauthorized", "the application asks for credentials");
+            break;
+        case VERDICT_FORBIDDEN:
+            http_problem(r, 403, "forbidden", "the application does not allow this subscription");
+            break;
+        case VERDICT_UNKNOWN:
+            http_overloaded(r, 503, "authorize_unavailable",
+                            "the application did not say whether this is allowed");
+            break;
+        }
+    }
+    wish_finish(w);
+    free(w);
+}
+
+static void ask_application(struct request *r, struct wish *w)
+{
+    char token[AUTH_TEXT_MAX];
+    ssize_t n = query_text(r, "access_token", token, sizeof(token));
+    struct wish *kept = wish_keep(w);
+    if (!kept) {
+        http_problem(r, 503, "out_of_memory", "memory is short");
+        return;
+    }
+    const struct inquiry i = {.client_id = kept->join.client_id,
+                              .name = kept->join.name,
+                              .topics = kept->join.topics,
+                              .topic_count = kept->join.topic_count,
+                              .access_token = n > 0 ? (struct span){token, (size_t)n} : (struct span){0}};
+    admission_ask(r, &i, go_on, kept);
+    explicit_bzero(token, sizeof(token));
+}
+
 static void answer_head(struct request *r)
 {
     http_reply(r, 200, TYPE_SSE, (struct span){0}, "Cache-Control: no-cache, no-transform\r\n");
@@ -360,8 +491,8 @@ void subscribe_handle(struct request *r)
             stats_add(&r->loop->stats.refused_draining, 1);
             http_overloaded(r, 503, "draining", "the hub is about to stop");
         } else if (is_authorized(r, &w) && http_admits_stream(r)) {
-            start(r, &w);
+            asks_application(r) ? ask_application(r, &w) : start(r, &w);
         }
     }
-    free(w.topics);
+    wish_finish(&w);
 }

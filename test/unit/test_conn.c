@@ -595,7 +595,8 @@ static void test_duration(void **state)
 {
     struct world *w = make_world();
     struct conn *c = open_stream(w);
-    struct service s = {.log = &w->log, .registry = &w->registry, .clock = &w->clock};
+    struct hooks nobody = {0};
+    struct service s = {.log = &w->log, .registry = &w->registry, .clock = &w->clock, .hooks = &nobody};
     uint64_t duration = 0;
 
     (void)state;
