@@ -1,5 +1,6 @@
-// npm test: all test files, or those whose names are given; options go to node's test runner. With --over-tls they are
-// run once more, against hubs that speak TLS (lib/over.mjs): all but those whose subject is something else.
+// npm test: all test files, or those whose names are given; options go to node's test runner. With
+// --over-tls, --over-h2c or --over-h2 (which is over TLS) they are run by another carrier (lib/over.mjs): all but those
+// whose subject is something else.
 
 import { execFileSync, spawn } from "node:child_process";
 import { mkdtempSync, readdirSync, rmSync } from "node:fs";
@@ -8,17 +9,20 @@ import path from "node:path";
 import { fileURLToPath } from "node:url";
 
 const here = path.dirname(fileURLToPath(import.meta.url));
-const OVER_TLS = "--over-tls";
-const options = process.argv.slice(2).filter((word) => word.startsWith("-") && word !== OVER_TLS);
-const overTls = process.argv.includes(OVER_TLS);
+const OVER = ["--over-tls", "--over-h2c", "--over-h2"];
+const options = process.argv.slice(2).filter((word) => word.startsWith("-") && !OVER.includes(word));
+const over = process.argv.find((word) => OVER.includes(word));
 const words = process.argv.slice(2).filter((word) => !word.startsWith("-"));
 
 // Their subject is a hub in the clear, or they bring clients that know no other.
 const CLEAR = ["browser", "gzip", "h2", "llm-stream", "run", "soak", "tls"];
+// Theirs are the bytes of HTTP/1.1, or an origin that the translator (lib/translator.mjs) would change.
+const HTTP1 = ["bad-http", "cors", "crash", "login"];
 
 const files = readdirSync(path.join(here, "tests"))
   .filter((name) => name.endsWith(".test.mjs"))
-  .filter((name) => !overTls || !CLEAR.includes(name.replace(".test.mjs", "")))
+  .filter((name) => !over || !CLEAR.includes(name.replace(".test.mjs", "")))
+  .filter((name) => !over?.startsWith("--over-h2") || !HTTP1.includes(name.replace(".test.mjs", "")))
   .filter((name) => words.length === 0 || words.some((word) => name.startsWith(path.basename(word).replace(/\.test\.mjs$/, ""))))
   // The long ones first, so that none of them is left to run alone at the end.
   .sort((a, b) => rank(a) - rank(b) || a.localeCompare(b))
@@ -46,7 +50,10 @@ function trustTls() {
   return { NODE_EXTRA_CA_CERTS: cert, SSL_CERT_FILE: cert, CURL_CA_BUNDLE: cert, TIDINGS_E2E_TLS_DIR: dir };
 }
 
-const env = overTls ? { ...process.env, ...trustTls(), TIDINGS_E2E_SKIP_BROWSER: "1" } : process.env;
+const env = { ...process.env };
+if (over) env.TIDINGS_E2E_SKIP_BROWSER = "1";
+if (over === "--over-tls" || over === "--over-h2") Object.assign(env, trustTls());
+if (over === "--over-h2" || over === "--over-h2c") env.TIDINGS_E2E_H2 = "1";
 const reporter = options.some((option) => option.startsWith("--test-reporter"))
   ? []
   : [`--test-reporter=${path.join(here, "lib/reporter.mjs")}`, "--test-reporter-destination=stdout"];

@@ -8,9 +8,10 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
-import { OVER_TLS, carrierFlags } from "./over.mjs";
+import { OVER_H2, OVER_TLS, ca, carrierFlags } from "./over.mjs";
 import { RawConnection, requestBytes } from "./raw.mjs";
 import { SseStream } from "./sse.mjs";
+import { Translator } from "./translator.mjs";
 import { eventually, until, within } from "./wait.mjs";
 
 const HERE = path.dirname(fileURLToPath(import.meta.url));
@@ -107,6 +108,14 @@ export class Hub extends EventEmitter {
     this.exit.catch(() => {});
     const expected = this.options.listeners ?? Math.max(1, listen.length);
     await this.#listening(expected);
+    if (OVER_H2 && this.url) await this.#translate();
+  }
+
+  /** Whoever asks for this hub by its URL, or on a raw connection, reaches it by HTTP/2. */
+  async #translate() {
+    this.translator = await Translator.started(this.url, ca);
+    this.url = `http://127.0.0.1:${this.translator.port}`;
+    this.target = { host: "127.0.0.1", port: this.translator.port };
   }
 
   #log(name, text) {
@@ -163,6 +172,7 @@ export class Hub extends EventEmitter {
   async #stop() {
     if (!this.child) return;
     for (const connection of this.open) connection.close();
+    this.translator?.close();
     if (!this.exited) this.signal("SIGTERM");
     try {
       await this.ended();

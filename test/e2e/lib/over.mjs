@@ -6,10 +6,13 @@ import net from "node:net";
 import path from "node:path";
 import tls from "node:tls";
 
+export const OVER_H2 = process.env.TIDINGS_E2E_H2 === "1";
+/** Options of a test that is about the bytes of HTTP/1.x, or about a connection that carries one stream alone. */
+export const HTTP1_ONLY = { skip: OVER_H2 };
 const DIR = process.env.TIDINGS_E2E_TLS_DIR;
 export const OVER_TLS = Boolean(DIR);
 const file = (name) => path.join(DIR, name);
-const ca = OVER_TLS ? readFileSync(file("cert.pem")) : undefined;
+export const ca = OVER_TLS ? readFileSync(file("cert.pem")) : undefined;
 
 /** The flags of a hub that has none of these of its own. */
 export function carrierFlags(flags) {

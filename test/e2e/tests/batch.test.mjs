@@ -9,6 +9,7 @@ import { Hub, SMALL } from "../lib/hub.mjs";
 import { requestBytes } from "../lib/raw.mjs";
 import { caughtUp, comeBack } from "../lib/replay.mjs";
 import { eventually } from "../lib/wait.mjs";
+import { HTTP1_ONLY } from "../lib/over.mjs";
 
 const item = (clientId, payload, more = {}) => ({ clientId, event: "seq", payload, ...more });
 
@@ -280,7 +281,7 @@ describe("lines on a body that stays open", () => {
     if (!SMALL) assert.ok(own.memory() - before < 16 << 10, `${own.memory() - before} KiB more`);
   });
 
-  test("published so far are there, and half of one is not, when the connection is cut", async (t) => {
+  test("published so far are there, and half of one is not, when the connection is cut", HTTP1_ONLY, async (t) => {
     const lines = await LineStream.open(t, hub);
     await lines.send(item("crash", 0));
     const { id } = await lines.next();

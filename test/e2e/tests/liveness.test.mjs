@@ -7,6 +7,7 @@ import { assertOverloaded, assertProblem, assertRefused } from "../lib/expect.mj
 import { Hub, SMALL } from "../lib/hub.mjs";
 import { requestBytes } from "../lib/raw.mjs";
 import { eventually, within } from "../lib/wait.mjs";
+import { HTTP1_ONLY, OVER_H2 } from "../lib/over.mjs";
 
 const PLAIN = { headers: { Accept: "*/*" } };
 const ids = (n) => Array.from({ length: n }, (_, i) => `client-${i}`);
@@ -337,7 +338,7 @@ describe("descriptors run out", () => {
     return idle;
   }
 
-  test("new connections are shed with an answer or closed, and the hub does not spin", async (t) => {
+  test("new connections are shed with an answer or closed, and the hub does not spin", HTTP1_ONLY, async (t) => {
     const hub = await Hub.started(t, ["--head-timeout", "1h"], LOW);
     const honest = await hub.subscribe(t, "honest");
     await fill(t, hub);
@@ -400,7 +401,9 @@ test("--max-connection-age and DELETE of the same stream do not collide", async 
   await hub.totals(0, 0);
 });
 
-test("memory is bounded while subscribers that never read stay connected", { skip: SMALL && "sanitizers keep freed memory" }, async (t) => {
+// Streams of one HTTP/2 session stop at different events, and each holds the one that it is in the middle of: the bound is
+// another there.
+test("memory is bounded while subscribers that never read stay connected", { skip: SMALL || OVER_H2 }, async (t) => {
   const hub = await Hub.started(t);
   const deaf = await hub.subscribeAll(t, ids(100));
   for (const stream of deaf) stream.connection.socket.pause();

@@ -5,6 +5,7 @@ import { after, before, describe, test } from "node:test";
 import { ID, assertProblem } from "../lib/expect.mjs";
 import { Hub } from "../lib/hub.mjs";
 import { requestBytes } from "../lib/raw.mjs";
+import { HTTP1_ONLY } from "../lib/over.mjs";
 
 const NOTIFY = "/api/sse/notify";
 const JSON_TYPE = { "Content-Type": "application/json" };
@@ -487,7 +488,7 @@ describe("bodies on the wire", () => {
     assert.equal(answer.json.ok, true);
   });
 
-  test("with Expect: 100-continue and too large: 413 and no 100", async (t) => {
+  test("with Expect: 100-continue and too large: 413 and no 100", HTTP1_ONLY, async (t) => {
     const connection = await hub.connect(t);
     await connection.send(requestBytes("POST", NOTIFY, { headers: { ...JSON_TYPE, Expect: "100-continue", "Content-Length": "1000000" } }));
     assertProblem(await connection.response(), 413);
@@ -569,7 +570,7 @@ describe("bodies on the wire", () => {
     assert.equal((await connection.rest()).length, 0);
   });
 
-  test("a publisher that half-closes after its request still gets its answer", async (t) => {
+  test("a publisher that half-closes after its request still gets its answer", HTTP1_ONLY, async (t) => {
     const connection = await hub.connect(t);
     await connection.send(requestBytes("POST", NOTIFY, { headers: JSON_TYPE, body: json(1) }));
     connection.finish();

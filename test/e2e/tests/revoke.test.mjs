@@ -16,7 +16,7 @@ function token(secret, claims) {
 }
 
 /** Waits for the end of a stream. */
-const ended = (stream) => stream.connection.until(() => (stream.connection.over ? true : undefined), "the end of the stream");
+const ended = (stream) => stream.end();
 
 describe("an address", () => {
   test("loses its streams on all loops at once, and is kept away until it is let in again", async (t) => {

@@ -6,6 +6,7 @@ import { ID, assertProblem } from "../lib/expect.mjs";
 import { Hub } from "../lib/hub.mjs";
 import { requestBytes } from "../lib/raw.mjs";
 import { SseStream } from "../lib/sse.mjs";
+import { HTTP1_ONLY } from "../lib/over.mjs";
 
 describe("the answer's head", () => {
   const hub = new Hub();
@@ -32,7 +33,7 @@ describe("the answer's head", () => {
     await stream.next("still");
   });
 
-  test("says neither on HTTP/1.0, and does not use chunks there", async (t) => {
+  test("says neither on HTTP/1.0, and does not use chunks there", HTTP1_ONLY, async (t) => {
     const stream = await hub.subscribe(t, "old", { version: "1.0" });
     assert.equal(stream.headers.get("connection"), undefined);
     assert.equal(stream.headers.get("transfer-encoding"), undefined);
@@ -41,7 +42,7 @@ describe("the answer's head", () => {
     assert.equal((await stream.next("plain")).data, '{"n":1}');
   });
 
-  test("is the same on HTTP/1.0 with Connection: keep-alive", async (t) => {
+  test("is the same on HTTP/1.0 with Connection: keep-alive", HTTP1_ONLY, async (t) => {
     const stream = await hub.subscribe(t, "old-alive", { version: "1.0", headers: { Connection: "keep-alive" } });
     assert.equal(stream.headers.get("connection"), undefined);
     assert.equal(stream.headers.get("transfer-encoding"), undefined);
@@ -430,7 +431,7 @@ describe("delivery", () => {
     assert.deepEqual(stream.published, [["mark", "1"]]);
   });
 
-  test("bytes that a subscriber sends after its request do not disturb its stream", async (t) => {
+  test("bytes that a subscriber sends after its request do not disturb its stream", HTTP1_ONLY, async (t) => {
     const stream = await hub.subscribe(t, "chatty");
     await stream.connection.send(requestBytes("GET", "/healthz"));
     await stream.connection.send("garbage\0\r\n\r\n");
