@@ -206,12 +206,11 @@ static enum tls_load make_ctx(struct tls_server *s, const char *certificate, con
 {
     SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
     text[0] = '\0';
-    if (!ctx || !set_rules(ctx, http2)) {
+    if (!ctx || !set_rules(ctx, http2) || SSL_CTX_set_app_data(ctx, s) != 1) {
         SSL_CTX_free(ctx);
         ERR_clear_error();
         return TLS_LOAD_MEMORY;
     }
-    SSL_CTX_set_app_data(ctx, s);
     if (!load_files(ctx, certificate, key, text, size)) {
         SSL_CTX_free(ctx);
         return TLS_LOAD_FAILED;

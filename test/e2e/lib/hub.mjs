@@ -108,6 +108,7 @@ export class Hub extends EventEmitter {
     this.exit.catch(() => {});
     const expected = this.options.listeners ?? Math.max(1, listen.length);
     await this.#listening(expected);
+    this.own = this.url; // that of the hub itself, whoever stands before it
     if (OVER_H2 && this.url) await this.#translate();
   }
 

@@ -194,7 +194,7 @@ describe("what is refused", () => {
   });
 
   test("HTTP/2 may split its cookies", async (t) => {
-    const session = connect(hub.url);
+    const session = connect(hub.own);
     t.after(() => session.destroy());
     const status = (cookie) =>
       new Promise((resolve, reject) => {
