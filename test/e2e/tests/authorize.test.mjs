@@ -2,11 +2,11 @@
 
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import net from "node:net";
 import { describe, test } from "node:test";
 import { Application } from "../lib/application.mjs";
 import { assertProblem } from "../lib/expect.mjs";
 import { Hub } from "../lib/hub.mjs";
+import { connectTo } from "../lib/over.mjs";
 import { within } from "../lib/wait.mjs";
 
 const json = (value, headers = {}) => ({ body: JSON.stringify(value), headers });
@@ -145,14 +145,15 @@ describe("an application that is down or slow", () => {
     });
     const hub = await start(t, application, ["--authorize-concurrency", "3", "--authorize-timeout", "60s"]);
     const sockets = Array.from({ length: 10 }, (_, i) => {
-      const socket = net.connect(hub.target);
+      const { socket, reset } = connectTo(hub.target);
+      socket.reset = reset;
       socket.on("error", () => {});
       socket.write(`GET /api/sse/subscribe/v${i} HTTP/1.1\r\nHost: localhost\r\n\r\n`);
       return socket;
     });
     t.after(() => sockets.forEach((socket) => socket.destroy()));
     while (application.requests.length < 3) await within(new Promise((resolve) => setImmediate(resolve)), "three questions");
-    for (const socket of sockets.slice(0, 5)) socket.resetAndDestroy();
+    for (const socket of sockets.slice(0, 5)) socket.reset();
     let answered = 0;
     while (answered < 10) {
       while (answers.length === 0) await within(new Promise((resolve) => setImmediate(resolve)), "a question");
