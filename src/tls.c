@@ -51,7 +51,9 @@ struct session {
     bool watched;     /* below */
     bool established; /* the handshake is complete */
     bool is_full;     /* in the list of sessions that may hold plaintext */
+    bool told;        /* the peer, that we say no more (close_notify) */
     bool shut;        /* our side ends when the backlog is gone */
+    bool ended;       /* it has */
     bool failed;      /* not TLS as we want it: an alert is on its way */
 };
 
@@ -173,9 +175,20 @@ static bool keep(struct session *s, const char *p, size_t n)
 static int bio_write(BIO *bio, const char *p, size_t n, size_t *written)
 {
     struct session *s = BIO_get_data(bio);
-    size_t sent = s->backlog || s->error ? 0 : (size_t)send_below(s, p, n);
     *written = n;
+    if (s->ended) /* what OpenSSL still says by itself, to a peer that goes on */
+        return 1;
+    size_t sent = s->backlog || s->error ? 0 : (size_t)send_below(s, p, n);
     return s->error || (sent < n && !keep(s, p + sent, n - sent)) ? 0 : 1;
+}
+
+/* Our side ends, if it is to and nothing waits. */
+static void end_side(struct session *s)
+{
+    if (!s->shut || s->ended || s->backlog)
+        return;
+    s->ended = true;
+    s->io->below->ops->shutdown(s->io->below, s->fd);
 }
 
 /* What waits goes out, as far as the socket takes it. True: nothing waits. */
@@ -190,8 +203,7 @@ static bool flush(struct session *s)
     s->backlog = NULL;
     s->backlog_len = s->backlog_off = 0;
     watch_below(s);
-    if (s->shut)
-        s->io->below->ops->shutdown(s->io->below, s->fd);
+    end_side(s);
     return true;
 }
 
@@ -459,18 +471,27 @@ static int on_wait(struct io *io, struct io_event *events, int max, int timeout_
 
 /* ---- the end ---- */
 
+/* close_notify; the peer's is not waited for. */
+static void tell_end(struct session *s)
+{
+    if (!s->established || s->failed || s->error || s->told)
+        return;
+    s->told = true; /* OpenSSL forgets it when the peer's side ends without a word */
+    SSL_shutdown(s->ssl);
+    ERR_clear_error();
+}
+
 static void on_shutdown(struct io *io, int fd)
 {
     struct tls_io *t = of(io);
     struct session *s = find(t, fd);
-    if (s && s->established && !s->failed && !s->error) {
-        SSL_shutdown(s->ssl); /* close_notify; theirs is not waited for */
-        ERR_clear_error();
-    }
-    if (s && s->backlog)
-        s->shut = true;
-    else
+    if (!s) {
         t->below->ops->shutdown(t->below, fd);
+        return;
+    }
+    tell_end(s);
+    s->shut = true;
+    end_side(s);
 }
 
 static void on_close(struct io *io, int fd, bool reset)
@@ -480,10 +501,8 @@ static void on_close(struct io *io, int fd, bool reset)
     if (s) {
         /* An alert, or a plain answer, may be under way: not to be destroyed by a reset. */
         reset = reset && (!s->failed || s->error);
-        if (!reset && s->established && !s->failed && !s->error &&
-            !(SSL_get_shutdown(s->ssl) & SSL_SENT_SHUTDOWN))
-            SSL_shutdown(s->ssl);
-        ERR_clear_error();
+        if (!reset)
+            tell_end(s);
         drop(s);
     }
     t->below->ops->close(t->below, fd, reset);
