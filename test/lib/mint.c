@@ -119,7 +119,10 @@ char *mint_pem(EVP_PKEY *key)
     BIO *bio = BIO_new(BIO_s_mem());
     must(PEM_write_bio_PUBKEY(bio, key) == 1, "PEM");
     long n = BIO_get_mem_data(bio, &text);
-    char *copy = strndup(text, (size_t)n);
+    char *copy = malloc((size_t)n + 1);
+    must(n > 0 && copy != NULL, "PEM");
+    memcpy(copy, text, (size_t)n); /* there is no NUL behind it, which a strict strndup() would look for */
+    copy[n] = '\0';
     BIO_free(bio);
     return copy;
 }
