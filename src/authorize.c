@@ -33,6 +33,13 @@ struct cached {
     struct decision *decision;
 };
 
+static uint64_t clock_ms(clockid_t clock)
+{
+    struct timespec now;
+    clock_gettime(clock, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
 /* ---- decisions ---- */
 
 static struct decision *make(enum verdict verdict)
@@ -131,10 +138,9 @@ static bool read_expiry(struct decision *d)
     double seconds, ms;
     if (!read_number(in, 1e9, &seconds) || !read_number(at, 8.64e15, &ms))
         return false;
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
-    uint64_t wall = (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-    d->expires = at ? (ms < 1 ? 1 : (uint64_t)ms) : in ? wall + (uint64_t)(seconds * 1000) : 0;
+    d->expires = at   ? (ms < 1 ? 1 : (uint64_t)ms)
+                 : in ? clock_ms(CLOCK_REALTIME) + (uint64_t)(seconds * 1000)
+                      : 0;
     return true;
 }
 
@@ -177,13 +183,20 @@ static struct cached *set_of(struct authorizer *a, const unsigned char *key)
     return a->cache + number % SETS * WAYS;
 }
 
+static bool is_for(const struct cached *entry, const unsigned char *key)
+{
+    return entry->decision && memcmp(entry->key, key, AUTHORIZE_KEY_LEN) == 0;
+}
+
 static struct decision *look_up(struct authorizer *a, const unsigned char *key, uint64_t now)
 {
     struct decision *found = NULL;
+    uint64_t wall = clock_ms(CLOCK_REALTIME);
     pthread_mutex_lock(&a->lock);
     struct cached *set = a->cache ? set_of(a, key) : NULL;
     for (unsigned i = 0; set && i < WAYS && !found; i++)
-        if (set[i].until > now && memcmp(set[i].key, key, AUTHORIZE_KEY_LEN) == 0) {
+        if (set[i].until > now && is_for(&set[i], key) &&
+            (set[i].decision->expires == 0 || set[i].decision->expires > wall)) {
             found = set[i].decision;
             atomic_fetch_add_explicit(&found->refs, 1, memory_order_relaxed);
         }
@@ -199,8 +212,8 @@ static void remember(struct authorizer *a, const unsigned char *key, struct deci
         a->cache = calloc(AUTHORIZE_CACHE, sizeof(*a->cache));
     if (a->cache) {
         struct cached *set = set_of(a, key), *at = set;
-        for (unsigned i = 1; i < WAYS; i++)
-            if (set[i].until < at->until)
+        for (unsigned i = 1; i < WAYS && !is_for(at, key); i++)
+            if (is_for(&set[i], key) || set[i].until < at->until)
                 at = &set[i];
         before = at->decision;
         memcpy(at->key, key, AUTHORIZE_KEY_LEN);
@@ -220,11 +233,12 @@ static void count(struct authorizer *a, const struct decision *d)
     atomic_fetch_add_explicit(counter, 1, memory_order_relaxed);
 }
 
-static uint64_t mono_ms(void)
+/* A decision is not kept beyond its own end: whoever comes back then is asked about again. */
+static uint64_t keep_ms(const struct outbound_job *job, const struct decision *d)
 {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+    uint64_t ms = (job->max_age < AUTHORIZE_AGE_MAX ? job->max_age : AUTHORIZE_AGE_MAX) * 1000ull;
+    uint64_t now = clock_ms(CLOCK_REALTIME), left = d->expires > now ? d->expires - now : 0;
+    return d->expires > 0 && left < ms ? left : ms;
 }
 
 /* On the outbound's thread. */
@@ -232,10 +246,10 @@ static void done(struct outbound_job *job)
 {
     struct question *q = (struct question *)(void *)job; /* its first member */
     struct authorizer *a = q->authorizer;
-    uint32_t age = job->max_age < AUTHORIZE_AGE_MAX ? job->max_age : AUTHORIZE_AGE_MAX;
     q->decision = read_answer(job);
-    if (q->decision && age > 0)
-        remember(a, q->key, q->decision, mono_ms() + age * 1000ull);
+    uint64_t ms = q->decision ? keep_ms(job, q->decision) : 0;
+    if (ms > 0)
+        remember(a, q->key, q->decision, clock_ms(CLOCK_MONOTONIC) + ms);
     count(a, q->decision);
     atomic_fetch_add_explicit(&a->took_ms, job->took_ms, memory_order_relaxed);
     atomic_fetch_sub(&a->waiting, 1);

@@ -91,18 +91,25 @@ static uint32_t pause(const struct hooks *h)
     return rng_secret(&jitter, sizeof(jitter)) < 0 ? ms : ms - jitter % (ms / 4 + 1);
 }
 
-/* With the lock: sends the next batch, or the same again. */
-static void send_next(struct hooks *h)
+/* With the lock: takes the next batch, or the same again. True: the job is the caller's now, to send it. */
+static bool take_next(struct hooks *h)
 {
     if (h->busy || (!h->first && h->lost == 0))
-        return;
+        return false;
     buf_clear(&h->job.headers);
     buf_clear(&h->job.body);
     write_body(h);
-    sign(h);
     h->job.timeout_ms = TIMEOUT_MS;
     h->job.delay_ms = pause(h);
     h->busy = true;
+    return true;
+}
+
+/* Without the lock: a loop that has something to tell does not wait for a signature, and the job may be done
+ * before this returns. */
+static void send_taken(struct hooks *h)
+{
+    sign(h);
     outbound_submit(h->outbound, &h->job);
 }
 
@@ -135,9 +142,10 @@ static void done(struct outbound_job *job)
         atomic_fetch_add_explicit(&h->failed, 1, memory_order_relaxed);
         h->failures++;
     }
-    if (!job->over)
-        send_next(h);
+    bool more = !job->over && take_next(h);
     pthread_mutex_unlock(&h->lock);
+    if (more)
+        send_taken(h);
 }
 
 /* ---- telling ---- */
@@ -163,7 +171,7 @@ void hooks_tell(struct hooks *h, struct span members)
     if (!h->outbound)
         return;
     pthread_mutex_lock(&h->lock);
-    struct notice_text *text = h->waiting < h->most ? make(h, members) : NULL;
+    struct notice_text *text = members.p && h->waiting < h->most ? make(h, members) : NULL;
     h->number++;
     if (!text) {
         h->lost++;
@@ -176,8 +184,10 @@ void hooks_tell(struct hooks *h, struct span members)
         h->last = text;
         h->waiting++;
     }
-    send_next(h);
+    bool more = take_next(h);
     pthread_mutex_unlock(&h->lock);
+    if (more)
+        send_taken(h);
 }
 
 uint32_t hooks_waiting(struct hooks *h)

@@ -30,14 +30,14 @@ struct hooks {
     size_t secret_count;
     pthread_mutex_t lock; /* guards what follows */
     struct notice_text *first, *last;
-    uint32_t waiting;   /* in the list */
-    uint32_t batch;     /* of those, how many are under way */
-    uint64_t lost;      /* since the application was last told */
-    uint64_t told_lost; /* of those, in the batch that is under way */
-    uint64_t number;    /* of the newest notice */
-    uint32_t failures;  /* of the batch, in a row */
-    struct outbound_job job;
-    bool busy; /* the job is under way */
+    uint32_t waiting;        /* in the list */
+    uint32_t batch;          /* of those, how many are under way */
+    uint64_t lost;           /* since the application was last told */
+    uint64_t told_lost;      /* of those, in the batch that is under way */
+    uint64_t number;         /* of the newest notice */
+    uint32_t failures;       /* of the batch, in a row */
+    struct outbound_job job; /* of whoever set busy, until it is done */
+    bool busy;               /* the job is under way */
     atomic_uint_fast64_t sent, failed, lost_ever;
 };
 
@@ -55,7 +55,8 @@ static inline bool hooks_is_on(const struct hooks *h)
     return h->outbound != NULL;
 }
 
-/* A notice: members of a JSON object without braces and without id and seq, which it gets here. */
+/* A notice: members of a JSON object without braces and without id and seq, which it gets here. p = NULL: one
+ * for which memory was short; it is counted as lost. */
 void hooks_tell(struct hooks *h, struct span members);
 
 /* Notices that wait. */

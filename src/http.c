@@ -465,6 +465,11 @@ static bool admits(struct request *r, enum right right)
     return result == AUTH_OK && (!r->who.by_cookie || is_safe(r) || http_is_own_page(r));
 }
 
+bool http_bars_stream(struct request *r)
+{
+    return is_barred(r, RIGHT_SUBSCRIBE);
+}
+
 /* ---- routing ---- */
 
 static bool matches(const char *pattern, struct span path, struct span *param)

@@ -87,6 +87,9 @@ void http_note_failure(const struct request *r);
 /* May it begin one more stream now? False: answered. */
 bool http_admits_stream(struct request *r);
 
+/* Was its address banned, perhaps while it waited? True: answered. */
+bool http_bars_stream(struct request *r);
+
 /* Answers with 400, 401 or 403, counts and logs it. why->code is what is logged. */
 void http_deny(struct request *r, enum auth_result result, const struct problem *why);
 

@@ -23,6 +23,7 @@
 #define HEADERS_MAX (128 * 1024)
 #define BODY_MAX    (1024 * 1024)
 #define POLL_MS     1000
+#define HURRY_MS    100 /* longest delay while the thread is being stopped */
 #define IDLE_CONNS  16L
 
 /* What is used of libcurl, by name. */
@@ -116,32 +117,35 @@ static size_t on_body(char *p, size_t size, size_t n, void *user)
     return buf_append(&job->answer, p, size * n) < 0 ? 0 : size * n;
 }
 
-/* RFC 9111 section 5.2.2: how long the answer may be kept. */
-static uint32_t max_age_of(struct span value)
+/* RFC 9111 section 5.2.2: how long the answer may be kept. Of several lines the strictest counts. */
+static void read_directive(struct outbound_job *job, struct span directive)
 {
-    uint64_t seconds = 0;
-    bool forbidden = false;
-    while (value.p) {
-        struct span directive = span_trim(span_split(&value, ','));
-        struct span prefix = SPAN("max-age=");
-        if (span_eq_nocase(directive, SPAN("no-store")) || span_eq_nocase(directive, SPAN("no-cache")))
-            forbidden = true;
-        if (directive.len > prefix.len && span_eq_nocase((struct span){directive.p, prefix.len}, prefix) &&
-            !text_u64(directive.p + prefix.len, directive.len - prefix.len, &seconds))
-            forbidden = true;
-    }
-    return forbidden ? 0 : seconds > UINT32_MAX ? UINT32_MAX : (uint32_t)seconds;
+    struct span prefix = SPAN("max-age=");
+    uint64_t seconds;
+    if (span_eq_nocase(directive, SPAN("no-store")) || span_eq_nocase(directive, SPAN("no-cache")))
+        job->never_kept = true;
+    if (directive.len < prefix.len || !span_eq_nocase((struct span){directive.p, prefix.len}, prefix))
+        return;
+    if (!text_u64(directive.p + prefix.len, directive.len - prefix.len, &seconds) || seconds == 0)
+        job->never_kept = true;
+    else if (job->max_age == 0 || seconds < job->max_age)
+        job->max_age = seconds > UINT32_MAX ? UINT32_MAX : (uint32_t)seconds;
 }
 
 static size_t on_header(char *p, size_t size, size_t n, void *user)
 {
     struct outbound_job *job = user;
     struct span line = {p, size * n}, name = SPAN("cache-control:");
-    if (line.len > name.len && span_eq_nocase((struct span){line.p, name.len}, name)) {
+    if (span_starts(line, SPAN("HTTP/"))) { /* what came before was said of an interim answer */
+        job->max_age = 0;
+        job->never_kept = false;
+    } else if (line.len > name.len && span_eq_nocase((struct span){line.p, name.len}, name)) {
         size_t end = line.len;
         while (end > name.len && (p[end - 1] == '\r' || p[end - 1] == '\n'))
             end--;
-        job->max_age = max_age_of((struct span){p + name.len, end - name.len});
+        struct span value = {p + name.len, end - name.len};
+        while (value.p)
+            read_directive(job, span_trim(span_split(&value, ',')));
     }
     return size * n;
 }
@@ -160,6 +164,11 @@ static bool add_lines(struct outbound *o, struct outbound_job *job)
     return list != NULL;
 }
 
+static uint64_t end_of(const struct outbound_job *job)
+{
+    return job->due + job->timeout_ms;
+}
+
 static bool set_options(struct outbound *o, struct outbound_job *job)
 {
     const struct curl_api *c = &o->curl;
@@ -169,7 +178,7 @@ static bool set_options(struct outbound *o, struct outbound_job *job)
            c->easy_setopt(e, CURLOPT_NOSIGNAL, 1L) == CURLE_OK &&
            c->easy_setopt(e, CURLOPT_PROXY, "") == CURLE_OK &&
            c->easy_setopt(e, CURLOPT_FOLLOWLOCATION, 0L) == CURLE_OK &&
-           c->easy_setopt(e, CURLOPT_TIMEOUT_MS, (long)job->timeout_ms) == CURLE_OK &&
+           c->easy_setopt(e, CURLOPT_TIMEOUT_MS, (long)(end_of(job) - job->begun)) == CURLE_OK &&
            c->easy_setopt(e, CURLOPT_HTTPHEADER, (struct curl_slist *)job->list) == CURLE_OK &&
            c->easy_setopt(e, CURLOPT_POSTFIELDS, job->body.data) == CURLE_OK &&
            c->easy_setopt(e, CURLOPT_POSTFIELDSIZE, (long)job->body.len) == CURLE_OK &&
@@ -201,13 +210,14 @@ static void begin(struct outbound *o, struct outbound_job *job)
 {
     buf_clear(&job->answer);
     job->max_age = 0;
+    job->never_kept = false;
+    job->begun = now_ms();
     job->easy = o->curl.easy_init();
-    if (!job->easy || job->headers.failed || job->body.failed || !set_options(o, job) ||
-        o->curl.multi_add_handle(o->multi, job->easy) != CURLM_OK) {
+    if (end_of(job) <= job->begun || !job->easy || job->headers.failed || job->body.failed ||
+        !set_options(o, job) || o->curl.multi_add_handle(o->multi, job->easy) != CURLM_OK) {
         give_up(o, job);
         return;
     }
-    job->due = now_ms();
     job->next = o->working;
     o->working = job;
     o->count++;
@@ -231,7 +241,8 @@ static void finish(struct outbound *o, struct outbound_job *job, CURLcode result
     if (result == CURLE_OK && !job->answer.failed)
         o->curl.easy_getinfo(job->easy, CURLINFO_RESPONSE_CODE, &status);
     clean(o, job);
-    job->took_ms = (uint32_t)(now_ms() - job->due);
+    job->took_ms = (uint32_t)(now_ms() - job->begun);
+    job->max_age = job->never_kept ? 0 : job->max_age;
     job->status = (int)status;
     job->done(job);
 }
@@ -257,23 +268,34 @@ static void take_inbox(struct outbound *o)
     *end = list;
 }
 
-/* Begins what is due and has room; returns ms until the next is due. */
+/* Begins what is due and has room, and gives up what found none in its time; returns ms until the next is due
+ * or too late. */
 static int begin_due(struct outbound *o)
 {
     uint64_t now = now_ms();
     int wait = POLL_MS;
     struct outbound_job **at = &o->waiting;
-    while (*at && o->count < o->most) {
+    while (*at) {
         struct outbound_job *job = *at;
-        if (job->due > now) {
-            wait = job->due - now < (uint64_t)wait ? (int)(job->due - now) : wait;
-            at = &job->next;
+        bool is_due = job->due <= now, has_room = o->count < o->most;
+        if (is_due && (has_room || end_of(job) <= now)) {
+            *at = job->next;
+            has_room ? begin(o, job) : give_up(o, job);
             continue;
         }
-        *at = job->next;
-        begin(o, job);
+        uint64_t next = is_due ? end_of(job) : job->due;
+        wait = next - now < (uint64_t)wait ? (int)(next - now) : wait;
+        at = &job->next;
     }
     return wait;
+}
+
+/* The end is near: what was to be tried later is tried now. */
+static void hurry(struct outbound *o)
+{
+    uint64_t soon = now_ms() + HURRY_MS;
+    for (struct outbound_job *job = o->waiting; job; job = job->next)
+        job->due = job->due > soon ? soon : job->due;
 }
 
 static void take_results(struct outbound *o)
@@ -335,10 +357,13 @@ static void *run(void *arg)
 {
     struct outbound *o = arg;
     while (!is_over(o)) {
+        bool stopping = atomic_load(&o->stopping);
         take_inbox(o);
+        if (stopping)
+            hurry(o);
         int wait = begin_due(o);
         take_results(o);
-        if (atomic_load(&o->stopping))
+        if (stopping)
             wait = wait < 20 ? wait : 20;
         o->curl.multi_poll(o->multi, NULL, 0, wait, NULL);
     }

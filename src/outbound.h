@@ -17,10 +17,10 @@ struct outbound;
 /* One POST. The memory of whoever submits it, until `done` is called. */
 struct outbound_job {
     struct outbound_job *next;
-    struct buf headers; /* lines without their end, each with a NUL: "Cookie: …\0" */
-    struct buf body;    /* application/json */
-    uint32_t delay_ms;  /* not before */
-    uint32_t timeout_ms;
+    struct buf headers;  /* lines without their end, each with a NUL: "Cookie: …\0" */
+    struct buf body;     /* application/json */
+    uint32_t delay_ms;   /* not before */
+    uint32_t timeout_ms; /* from when it is due: waiting for a place is part of it */
     /* On the outbound's thread, once; may submit it, or another, again. */
     void (*done)(struct outbound_job *job);
 
@@ -28,6 +28,7 @@ struct outbound_job {
     int status; /* 0: none came in time, or none that can be used */
     struct buf answer;
     uint32_t max_age; /* seconds, of Cache-Control; 0 if it may not be kept */
+    bool never_kept;  /* a line of it forbids to keep the answer */
     uint32_t took_ms;
     bool over; /* the outbound ends: nothing may be submitted to it again */
 
@@ -35,6 +36,7 @@ struct outbound_job {
     void *easy;
     void *list;
     uint64_t due;
+    uint64_t begun;
 };
 
 void outbound_job_init(struct outbound_job *job);
@@ -50,8 +52,8 @@ int outbound_create(struct outbound **out, const char *url, unsigned most, char 
  * this returns. */
 void outbound_submit(struct outbound *o, struct outbound_job *job);
 
-/* Waits at most grace_ms for what is under way, lets all other jobs be done with status 0 and ends the
- * thread. NULL is fine for both. */
+/* Waits at most grace_ms for what is under way, for which delays are short now, lets all other jobs be done
+ * with status 0 and ends the thread. NULL is fine for both. */
 void outbound_stop(struct outbound *o, uint32_t grace_ms);
 void outbound_destroy(struct outbound *o);
 

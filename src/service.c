@@ -71,6 +71,19 @@ static unsigned put_rates(const struct service *s, const struct tidings_config *
     return n;
 }
 
+static unsigned put_application(const struct service *s, struct service_limit *out)
+{
+    struct authorizer *a = s->authorizer;
+    struct hooks *h = s->hooks;
+    unsigned n = 0;
+    if (a->outbound)
+        out[n++] = with_use("authorize-questions", (uint64_t)a->most + AUTHORIZE_QUEUE,
+                            atomic_load(&a->waiting), atomic_load(&a->busy));
+    if (hooks_is_on(h))
+        out[n++] = with_use("event-queue", h->most, hooks_waiting(h), atomic_load(&h->lost_ever));
+    return n;
+}
+
 unsigned service_limits(const struct service *s, struct service_limit out[SERVICE_LIMITS_MAX])
 {
     uint64_t request_bytes = 0;
@@ -94,7 +107,8 @@ unsigned service_limits(const struct service *s, struct service_limit out[SERVIC
                         COUNTER(s, refused_memory));
     out[n++] =
         with_use("bans", 3ull * BANS_MAX, bans, COUNTER(s, refused_banned) + COUNTER(s, refused_barred));
-    return n + put_rates(s, &config, out + n);
+    n += put_rates(s, &config, out + n);
+    return n + put_application(s, out + n);
 }
 
 /* ---- streams come and go ---- */
@@ -145,8 +159,7 @@ static void tell_hooks(struct service *s, const struct described *d, const char 
         json_put_member_u64(&json, "durationMs", duration);
     }
     json_put_member_u64(&json, "ts", clock_wall(s->clock));
-    if (!json.failed)
-        hooks_tell(s->hooks, (struct span){json.data, json.len});
+    hooks_tell(s->hooks, json.failed ? (struct span){0} : (struct span){json.data, json.len});
     buf_finish(&json);
 }
 

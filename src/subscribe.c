@@ -435,7 +435,7 @@ static void go_on(struct request *r, void *what, const struct decision *d)
     if (r && atomic_load(&r->service->draining)) {
         stats_add(&r->loop->stats.refused_draining, 1);
         http_overloaded(r, 503, "draining", "the hub is about to stop");
-    } else if (r) {
+    } else if (r && !http_bars_stream(r)) {
         switch (decision_verdict(d)) {
         case VERDICT_YES:
             admit(r, w, d);

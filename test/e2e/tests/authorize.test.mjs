@@ -7,7 +7,7 @@ import { Application } from "../lib/application.mjs";
 import { assertProblem } from "../lib/expect.mjs";
 import { Hub } from "../lib/hub.mjs";
 import { connectTo } from "../lib/over.mjs";
-import { within } from "../lib/wait.mjs";
+import { eventually, within } from "../lib/wait.mjs";
 
 const json = (value, headers = {}) => ({ body: JSON.stringify(value), headers });
 const start = (t, application, flags = []) => Hub.started(t, ["--authorize-url", `${application.url}/ask`, ...flags]);
@@ -118,7 +118,66 @@ describe("the answer", () => {
   });
 });
 
+describe("what is kept of an answer", () => {
+  const kept = { "Cache-Control": "max-age=600" };
+
+  test("is not longer than it holds: who comes back when it is over is asked about again", async (t) => {
+    const application = await Application.started(t, () => json({ expiresIn: 1 }, kept));
+    const hub = await start(t, application);
+    for (let n = 1; n <= 2; n++) {
+      const stream = await hub.subscribe(t, "a");
+      await stream.next("__expired");
+      assert.equal(application.requests.length, n);
+    }
+  });
+
+  test("is nothing if one of several Cache-Control lines forbids it", async (t) => {
+    const application = await Application.started(t, () => ({ headers: { "Cache-Control": ["no-store", "max-age=600"] } }));
+    const hub = await start(t, application);
+    for (let n = 1; n <= 2; n++) {
+      await hub.subscribe(t, "a");
+      assert.equal(application.requests.length, n);
+    }
+  });
+});
+
+describe("an answer and the hub's own rules", () => {
+  test("a client that is banned stays away, under whatever name he came", async (t) => {
+    const application = await Application.started(t, () => json({ clientId: "user-7" }));
+    const hub = await start(t, application);
+    assert.equal((await hub.request("DELETE", "/api/sse/clients/user-7?ban=60")).status, 200);
+    assert.equal((await ask(hub, "/api/sse/subscribe/me")).status, 204);
+  });
+
+  test("a topic that he asked for and is given as well is his once", async (t) => {
+    const application = await Application.started(t, () => json({ topics: ["a", "a"] }));
+    const hub = await start(t, application);
+    const stream = await hub.subscribe(t, "x", { query: "topic=a" });
+    await hub.publish({ topic: "a", event: "e", payload: 1 });
+    await hub.publish({ topic: "a", event: "e", payload: 2 });
+    assert.deepEqual([(await stream.next("e")).data, (await stream.next("e")).data], ["1", "2"]);
+  });
+
+  test("an address that is banned while the question is out does not get in", async (t) => {
+    let answer;
+    const application = await Application.started(t, () => new Promise((resolve) => (answer = () => resolve({}))));
+    const hub = await start(t, application, ["--trusted-proxy", "127.0.0.0/8", "--authorize-timeout", "30s"]);
+    const waiting = ask(hub, "/api/sse/subscribe/x", { "X-Forwarded-For": "192.0.2.7" });
+    await eventually(() => answer, "the question");
+    assert.equal((await hub.request("DELETE", "/api/sse/addresses/192.0.2.7?ban=60")).status, 200);
+    answer();
+    assert.equal((await within(waiting, "the refusal")).status, 204);
+  });
+});
+
 describe("an application that is down or slow", () => {
+  test("is waited for no longer than said by those who wait for a place, too", async (t) => {
+    const application = await Application.started(t, () => null);
+    const hub = await start(t, application, ["--authorize-timeout", "500ms", "--authorize-concurrency", "1"]);
+    const waiting = Array.from({ length: 12 }, (_, i) => ask(hub, `/api/sse/subscribe/v${i}`));
+    for (const refused of await Promise.all(waiting)) assert.match(refused.text, /authorize_unavailable/);
+  });
+
   test("lets nobody in, and holds nobody else up", async (t) => {
     const application = await Application.started(t, ({ json: { clientId } }) => (clientId === "slow" ? null : {}));
     const hub = await start(t, application, ["--authorize-timeout", "300ms", "--authorize-concurrency", "100"]);
@@ -163,6 +222,19 @@ describe("an application that is down or slow", () => {
     await Promise.all(sockets.slice(5).map((socket) => within(once(socket, "data"), "a stream")));
     assert.equal(most, 3);
     assert.ok((await hub.metrics()).totalConnections <= 5);
+  });
+
+  test("can be seen among the limits, with who waits for it", async (t) => {
+    const application = await Application.started(t, () => null);
+    const hub = await start(t, application, ["--authorize-timeout", "60s", "--authorize-concurrency", "1", "--event-url", `${application.url}/events`]);
+    for (let i = 0; i < 3; i++) ask(hub, `/api/sse/subscribe/v${i}`).catch(() => {});
+    const line = (text, name, limit) => new RegExp(`^tidings_${name}{limit="${limit}"} (\\d+)$`, "m").exec(text)?.[1];
+    const text = await eventually(async () => {
+      const { text } = await hub.get("/metrics");
+      return line(text, "limit_used", "authorize-questions") === "3" && text;
+    }, "three questions among the limits");
+    assert.equal(line(text, "limit", "authorize-questions"), "1025");
+    assert.equal(line(text, "limit", "event-queue"), "10000");
   });
 
   test("a hub that stops does not wait for it", async (t) => {

@@ -86,6 +86,17 @@ describe("notices", () => {
     assert.equal(events.filter(({ type }) => type === "lost").reduce((sum, { count }) => sum + count, 0), 7);
   });
 
+  test("that wait for another attempt leave at once when the hub stops", async (t) => {
+    const application = await Application.started(t, (request) => (request.json.events.length < 6 ? { status: 500 } : take(request)));
+    const hub = await start(t, application);
+    for (let i = 0; i < 3; i++) await hub.subscribe(t, `client-${i}`);
+    await until(application, "asked", () => (application.requests.length >= 5 ? true : undefined), "attempts with long pauses");
+    hub.child.kill("SIGTERM");
+    await within(hub.exit, "the end");
+    const events = await taken(application, (list) => list.length >= 6, "all notices");
+    assert.deepEqual(events.map(({ seq }) => seq), [1, 2, 3, 4, 5, 6]);
+  });
+
   test("of the last streams still leave when the hub stops", async (t) => {
     const application = await Application.started(t, take);
     const hub = await start(t, application);
