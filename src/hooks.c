@@ -30,7 +30,7 @@ struct notice_text {
 static void sign_with(const struct hooks *h, size_t i, long long seconds, struct buf *out)
 {
     static const char digits[] = "0123456789abcdef";
-    unsigned char mac[EVP_MAX_MD_SIZE];
+    unsigned char mac[EVP_MAX_MD_SIZE] = {0};
     unsigned int len = sizeof(mac);
     struct buf text;
     buf_init(&text, 2u << 20);
