@@ -153,9 +153,8 @@ static size_t on_header(char *p, size_t size, size_t n, void *user)
 static bool add_lines(struct outbound *o, struct outbound_job *job)
 {
     struct curl_slist *list = o->curl.slist_append(NULL, "Content-Type: application/json");
-    for (const char *p = job->headers.data, *end = p + job->headers.len; list && p && p < end;
-         p += strlen(p) + 1) {
-        struct curl_slist *more = o->curl.slist_append(list, p);
+    for (size_t at = 0; list && at < job->headers.len; at += strlen(job->headers.data + at) + 1) {
+        struct curl_slist *more = o->curl.slist_append(list, job->headers.data + at);
         if (!more)
             o->curl.slist_free_all(list);
         list = more;

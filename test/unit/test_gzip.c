@@ -86,7 +86,8 @@ static int decode(struct reader *x, struct span bytes)
         assert_true(rc == Z_OK || rc == Z_STREAM_END || rc == Z_BUF_ERROR);
         size_t n = sizeof(out) - x->z.avail_out;
         assert_true(x->checked + n <= x->plain.len);
-        assert_memory_equal(out, x->plain.data + x->checked, n);
+        if (n > 0) /* with nothing decoded yet there may be no text to point into */
+            assert_memory_equal(out, x->plain.data + x->checked, n);
         x->checked += n;
     } while (rc == Z_OK && (x->z.avail_in > 0 || x->z.avail_out == 0));
     assert_int_equal(x->checked, x->plain.len);
