@@ -183,7 +183,7 @@ static void find_address(struct request *r)
     r->https = r->x->conn->tls;
     if (!r->head || !netaddr_in(&r->address, proxies, count))
         return;
-    r->https = forwarded_is_https(r->head);
+    r->https |= forwarded_is_https(r->head); /* a header takes nothing back that this connection has */
     r->forwarded = forwarded_address(r->head, proxies, count, &r->address);
 }
 

@@ -98,6 +98,25 @@ describe("an encrypted listener", () => {
     assert.equal(headers[":status"], 200);
   });
 
+  test("leaves streams uncompressed, whatever a trusted proxy says of the visitor, unless it is told to", async (t) => {
+    const made = await certificate(await tempDir(t), "a");
+    const coding = async (hub, headers) => {
+      const request = https.get(`${hub.url}/api/sse/subscribe/ada`, {
+        ca: made.ca, agent: false, headers: { "Accept-Encoding": "gzip", ...headers },
+      });
+      request.on("error", () => {});
+      t.after(() => request.destroy());
+      const [response] = await within(once(request, "response"), "a stream");
+      return response.headers["content-encoding"];
+    };
+    const hub = await Hub.started(t, [...flags(made), "--trusted-proxy", "127.0.0.0/8"]);
+    assert.equal(await coding(hub, {}), undefined);
+    assert.equal(await coding(hub, { "X-Forwarded-Proto": "http" }), undefined);
+    assert.equal(await coding(hub, { Forwarded: "for=192.0.2.1;proto=http" }), undefined);
+    const told = await Hub.started(t, [...flags(made), "--compress", "on"]);
+    assert.equal(await coding(told, {}), "gzip");
+  });
+
   test("is resumed with a ticket", async (t) => {
     const made = await certificate(await tempDir(t), "a");
     const hub = await Hub.started(t, flags(made));
