@@ -477,6 +477,26 @@ struct tidings_page {
 /* Adds pages before start. Errors: ESTATE, EINVAL, ENOMEM. */
 TIDINGS_API int tidings_hub_pages(struct tidings_hub *hub, const struct tidings_page *pages, size_t count);
 
+/* ------------------------------------------------------------------ tokens */
+
+#define TIDINGS_TOKEN_MAX 8192 /* bytes of a token that a hub looks at */
+
+/* Signs a JSON Web Token (RFC 7519) with HS256 (RFC 7518 section 3.2). claims is a JSON object, whose bytes
+ * go in as they are; docs/api.md says which claims a hub understands. The token is written to out with a NUL,
+ * which is the caller's, size bytes; TIDINGS_TOKEN_MAX + 1 are always enough. Nothing is kept of the secret.
+ * The length of the token, or EINVAL (no object, an empty secret), ETOOBIG (more than TIDINGS_TOKEN_MAX or
+ * than fits), ENOMEM. Needs no hub; any thread. */
+TIDINGS_API int tidings_token_sign(const char *claims, size_t claims_len, const char *secret,
+                                   size_t secret_len, char *out, size_t size);
+
+/* Would a hub with this configuration (jwt_…; its files are read) believe the token at this time (now: ms
+ * since 1970)? 0: yes. 1: no, and why is "CODE: DETAIL", CODE as in docs/errors.md. ECREDENTIALS: a key
+ * cannot be used, and why is a sentence about it; ENOMEM. why is written, NUL-ended and cut to size, whenever
+ * the answer is not 0; it never holds a secret. For tools and tests: the keys are read anew each time. Needs
+ * no hub; any thread. */
+TIDINGS_API int tidings_token_check(const struct tidings_config *config, const char *token, size_t len,
+                                    uint64_t now, char *why, size_t size);
+
 #ifdef __cplusplus
 }
 #endif

@@ -14,6 +14,7 @@ int serve_main(int argc, char *const *argv);
 int publish_main(int argc, char *const *argv);
 int subscribe_main(int argc, char *const *argv);
 int clients_main(int argc, char *const *argv);
+int token_main(int argc, char *const *argv);
 int bench_main(int argc, char *const *argv);
 int version_main(int argc, char *const *argv);
 

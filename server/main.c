@@ -24,6 +24,7 @@ static const struct command commands[] = {
     {"publish", publish_main, "send an event to a client, a topic or everybody"},
     {"subscribe", subscribe_main, "receive events, one JSON line each"},
     {"clients", clients_main, "list who is connected"},
+    {"token", token_main, "sign a token for a subscriber or publisher, or look into one"},
     {"bench", bench_main, "measure a hub, or another server"},
     {"version", version_main, "print the version"},
     {"help", help_main, "explain a command: tidings help COMMAND"},

@@ -107,6 +107,9 @@ enum auth_result auth_may_go_on(const struct who *who, uint64_t now, struct prob
 /* Of a stream's end, if it ends because of *who: "token_expired", "session_expired". */
 const char *auth_expiry_reason(const struct who *who);
 
+/* Would a token be believed now? Without keys of tokens none is. */
+enum token_result auth_check_token(const struct auth *auth, struct span text, uint64_t now);
+
 /* A cookie's value, with *until, for whoever has an admin key or the token of an admin. It is good until
  * then, which is at most now + AUTH_SESSION_MS, or until the key is not configured any more. */
 enum auth_result auth_begin_session(const struct auth *auth, struct span text, uint64_t now,

@@ -11,6 +11,8 @@
 #include "token.h"
 
 #include <jansson.h>
+#include <limits.h>
+#include <openssl/hmac.h>
 #include <stdlib.h>
 #include <string.h>
 #include <tidings.h>
@@ -400,4 +402,60 @@ enum token_result token_verify(const struct token_keys *keys, const struct token
 void token_claims_free(struct token_claims *claims)
 {
     free(claims);
+}
+
+/* ---- signing ---- */
+
+static char *put_base64url(char *at, const unsigned char *p, size_t n)
+{
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    uint32_t bits = 0;
+    unsigned held = 0;
+    for (size_t i = 0; i < n; i++) {
+        bits = bits << 8 | p[i];
+        for (held += 8; held >= 6; held -= 6)
+            *at++ = digits[bits >> (held - 6) & 63];
+    }
+    if (held > 0)
+        *at++ = digits[bits << (6 - held) & 63];
+    return at;
+}
+
+static int check_object(struct span text)
+{
+    json_error_t why;
+    json_t *object = json_loadb(text.p, text.len, JSON_REJECT_DUPLICATES, &why);
+    int rc = !object && json_error_code(&why) == json_error_out_of_memory ? TIDINGS_ENOMEM : 0;
+    rc = rc == 0 && !json_is_object(object) ? TIDINGS_EINVAL : rc;
+    json_decref(object);
+    return rc;
+}
+
+#define SIGN_HEADER      "{\"alg\":\"HS256\",\"typ\":\"JWT\"}"
+#define SIGNATURE_LEN    32
+#define BASE64URL_LEN(n) (((n)*4 + 2) / 3)
+
+int token_sign(struct span claims, struct span secret, char *out, size_t size)
+{
+    unsigned char mac[SIGNATURE_LEN];
+    unsigned int mac_len = sizeof(mac);
+    size_t need = BASE64URL_LEN(sizeof(SIGN_HEADER) - 1) + BASE64URL_LEN(sizeof(mac)) + 2;
+    if (!claims.p || !secret.p || secret.len == 0 || secret.len > INT_MAX)
+        return TIDINGS_EINVAL;
+    if (claims.len > TOKEN_MAX || need + BASE64URL_LEN(claims.len) > TOKEN_MAX ||
+        need + BASE64URL_LEN(claims.len) >= size)
+        return TIDINGS_ETOOBIG;
+    int rc = check_object(claims);
+    if (rc < 0)
+        return rc;
+    char *at = put_base64url(out, (const unsigned char *)SIGN_HEADER, sizeof(SIGN_HEADER) - 1);
+    *at++ = '.';
+    at = put_base64url(at, (const unsigned char *)claims.p, claims.len);
+    if (!HMAC(EVP_sha256(), secret.p, (int)secret.len, (const unsigned char *)out, (size_t)(at - out), mac,
+              &mac_len))
+        return TIDINGS_ENOMEM;
+    *at++ = '.';
+    at = put_base64url(at, mac, sizeof(mac));
+    *at = '\0';
+    return (int)(at - out);
 }

@@ -91,6 +91,10 @@ bool token_is_target(struct span target);
 /* Is this what a `subscribe` entry may look like? */
 bool token_is_pattern(struct span topic);
 
+/* Signs claims, which must be a JSON object, with HS256 into out. The length, without the NUL that follows,
+ * or TIDINGS_EINVAL, TIDINGS_ETOOBIG (more than TOKEN_MAX, or than fits), TIDINGS_ENOMEM. */
+int token_sign(struct span claims, struct span secret, char *out, size_t size);
+
 /* Strict base64url without padding (RFC 7515 section 2): out has room for n bytes. Its length, or -1. */
 ssize_t token_base64url(const char *p, size_t n, char *out);
 

@@ -2,6 +2,7 @@
 
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
+import { createHmac } from "node:crypto";
 import { writeFile } from "node:fs/promises";
 import path from "node:path";
 import { after, before, describe, test } from "node:test";
@@ -286,4 +287,90 @@ test("tidings --help lists the commands", async () => {
   const { code, stdout } = await runTidings(["--help"]);
   assert.equal(code, 0);
   for (const command of ["serve", "publish", "subscribe", "clients", "bench", "version"]) assert.match(stdout, new RegExp(`\\b${command}\\b`));
+});
+
+describe("tidings token", () => {
+  const env = { TIDINGS_JWT_SECRET: SECRET };
+  const mint = async (args) => {
+    const { code, stdout, stderr } = await runTidings(["token", ...args], { env });
+    assert.equal(code, 0, stderr);
+    return stdout.trimEnd();
+  };
+  const look = async (args, options) => {
+    const { code, stdout, stderr } = await runTidings(["token", ...args], options);
+    return { code, stderr, shown: stdout && JSON.parse(stdout) };
+  };
+
+  test("signs what a hub believes: this client, these topics, these targets and no others", async (t) => {
+    const hub = await Hub.started(t, ["--jwt-secret", SECRET]);
+    const text = await mint(["--sub", "ada", "--subscribe", "news", "--publish", "topic:chat.*"]);
+    const status = async (pathname, options = {}) =>
+      (await hub.get(pathname, { ...options, headers: { ...options.headers, Authorization: `Bearer ${text}` } })).status;
+    const reader = new Subscriber(t, hub, ["--topic", "news", "--all", "--count", "1", "--token", text, "ada"]);
+    assert.equal((await reader.ended()).lines[0].event, "__connected");
+    assert.equal(await status("/api/sse/subscribe/bob"), 403);
+    assert.equal(await status("/api/sse/clients"), 403);
+    const publish = (args) => runTidings(["publish", "--url", hub.url, "--token", text, ...args, "1"]);
+    assert.equal((await publish(["--topic", "chat.lobby"])).code, 0);
+    assert.equal((await publish(["--topic", "news"])).code, 1);
+    const admin = await mint(["--admin"]);
+    assert.equal((await runTidings(["clients", "--url", hub.url, "--token", admin])).code, 0);
+  });
+
+  test("signs all claims, and Node's own crypto agrees", async () => {
+    const text = await mint(["--sub", "ä\"b", "--issuer", "us", "--audience", "hub", "--id", "k1", "--expires", "5m"]);
+    const claims = JSON.parse(Buffer.from(text.split(".")[1], "base64url"));
+    assert.equal(claims.exp - claims.iat, 300);
+    assert.deepEqual([claims.sub, claims.iss, claims.aud, claims.jti], ["ä\"b", "us", "hub", "k1"]);
+    const signed = text.slice(0, text.lastIndexOf("."));
+    assert.equal(text.slice(signed.length + 1), createHmac("sha256", SECRET).update(signed).digest("base64url"));
+    assert.notEqual(await mint(["--sub", "a"]), await mint(["--sub", "a"])); // each has a jti of its own
+  });
+
+  test("a secret from a file; none, two, or a target that no hub takes is a usage error that does not show it", async (t) => {
+    const file = path.join(await tempDir(t), "secret");
+    await writeFile(file, `${SECRET}\n`);
+    const made = await runTidings(["token", "--secret-file", file, "--sub", "a"]);
+    assert.equal(made.code, 0);
+    assert.equal((await look(["--inspect", made.stdout.trim(), "--secret", SECRET])).shown.valid, true);
+    for (const [args, options] of [
+      [["--sub", "a"], {}],
+      [["--secret", SECRET, "--secret-file", file], {}],
+      [["--secret-file", `${file}.none`], {}],
+      [["--publish", "everywhere"], { env }],
+      [["--sub", "x".repeat(129)], { env }],
+      [["--expires", "0"], { env }],
+      [["extra"], { env }],
+    ]) {
+      const { code, stdout, stderr } = await runTidings(["token", ...args], options);
+      assert.deepEqual([code, stdout], [2, ""], args.join(" "));
+      assert.ok(stderr && !stderr.includes(SECRET));
+    }
+  });
+
+  test("--inspect says what is in a token, and with a key whether a hub would believe it", async () => {
+    const text = await mint(["--sub", "ada"]);
+    const without = await look(["--inspect", text]);
+    assert.deepEqual([without.code, without.shown.valid, without.shown.checked], [0, true, "times"]);
+    assert.equal(without.shown.claims.sub, "ada");
+    assert.match(without.shown.expires, /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$/);
+    assert.equal((await look(["--inspect", "-"], { env, input: `${text}\n` })).shown.checked, "everything");
+    const other = await look(["--inspect", text, "--secret", "another secret of more than 32 bytes"]);
+    assert.equal(other.code, 1);
+    assert.match(other.shown.why, /^token_signature/);
+    assert.match((await look(["--inspect", text, "--audience", "x"], { env })).shown.why, /^token_audience/);
+    const old = token({ sub: "a", exp: 1000 });
+    assert.match((await look(["--inspect", old])).shown.why, /^token_expired/);
+    assert.match((await look(["--inspect", old], { env })).shown.why, /^token_expired/);
+    const none = `${Buffer.from('{"alg":"none"}').toString("base64url")}.${text.split(".")[1]}.`;
+    assert.match((await look(["--inspect", none], { env })).shown.why, /^token_algorithm/);
+  });
+
+  test("--inspect of what is no token is an error", async () => {
+    for (const text of ["", ".", "..", "a.b.c", "====.====.", "x".repeat(9000), `${"A".repeat(4000)}.${"A".repeat(4000)}.`, "bnVsbA.bnVsbA.x", "é.é.é"]) {
+      const { code, stdout, stderr } = await runTidings(["token", "--inspect", "-"], { env, input: `${text}\n` });
+      assert.deepEqual([code, stdout], [1, ""], text.slice(0, 20));
+      assert.match(stderr, /^tidings token: /);
+    }
+  });
 });
