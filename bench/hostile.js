@@ -16,7 +16,8 @@ const net = require("node:net");
 const os = require("node:os");
 
 const SLOW = 200, SILENT = 1000, PUBLISHES = 1000, RESETS = 500, TICK = 20;
-const HUB = ["--publish-rate-per-address", "100"];
+// Short enough that slow heads and silent connections are cut, and opened anew, several times in a phase of attack.
+const HUB = ["--publish-rate-per-address", "100", "--head-timeout", "2s"];
 
 // ---- the attacker
 
@@ -73,10 +74,20 @@ function attack(port) {
   const agent = new http.Agent({ keepAlive: true, maxSockets: 16 });
   atRate(PUBLISHES, () => publish(port, agent));
   atRate(RESETS, () => reset(port));
-  process.on("message", () => process.send(done, () => process.exit(0)));
+  const begin = Date.now();
+  process.on("message", () => process.send({ seconds: (Date.now() - begin) / 1000, ...done }, () => process.exit(0)));
 }
 
 // ---- the measurement
+
+/** Throws unless the attack was what it says: at its rates, refused by the limit, and cut by the deadline. */
+function checkAttack(attack) {
+  const { seconds, slowHeads, silent, published, refused, resets } = attack;
+  const due = (rate) => 0.8 * rate * seconds;
+  const weak = [resets < due(RESETS) && "resets", published + refused < due(PUBLISHES) && "publishes", refused === 0 && "refusals",
+    slowHeads <= SLOW && "slow heads cut", silent <= SILENT && "silent connections cut"].filter(Boolean);
+  if (weak.length > 0) throw new Error(`the attack was too weak in: ${weak.join(", ")}: ${JSON.stringify(attack)}`);
+}
 
 const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
@@ -93,6 +104,7 @@ async function underAttack(port, measure, children) {
   run.attack = await counts;
   await new Promise((resolve) => (attacker.exitCode === null ? attacker.once("exit", resolve) : resolve()));
   children.delete(attacker);
+  checkAttack(run.attack);
   return run;
 }
 
