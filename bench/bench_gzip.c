@@ -12,6 +12,7 @@
  */
 #include "hub.h"
 #include "json.h"
+#include "payload.h"
 
 #include <zlib.h>
 
@@ -30,7 +31,7 @@
 #include <unistd.h>
 
 #define GAP_MS      150
-#define MOST        2048 /* bytes of a payload */
+#define MOST        PAYLOAD_MAX
 #define MOST_EVENTS 16
 
 static const unsigned sizes[] = {130, 366, 2000};
@@ -85,29 +86,6 @@ struct result {
     double ns;    /* a delivery */
     double bytes; /* a delivery */
 };
-
-/* ---- payloads: JSON as applications send it, no two alike ---- */
-
-static size_t make_payload(char *out, size_t size, unsigned n)
-{
-    static const char *const words[] = {
-        "order",  "invoice",  "the",     "was", "changed", "by",    "customer", "new",   "comment",
-        "on",     "shipment", "arrived", "for", "your",    "team",  "meeting",  "moved", "to",
-        "report", "ready",    "please",  "and", "review",  "price", "item",     "from",  "account"};
-    uint32_t x = n * 2654435761u + 12345;
-    size_t len = (size_t)snprintf(out, MOST,
-                                  "{\"id\":%u,\"type\":\"notification\",\"userId\":\"u_%08x\","
-                                  "\"createdAt\":1764250%06u,\"message\":\"",
-                                  100000 + n, x, n % 1000000);
-    while (len + 14 < size) {
-        x = x * 1664525u + 1013904223u;
-        len += (size_t)snprintf(out + len, MOST - len, "%s ", words[(x >> 16) % 27]);
-    }
-    for (; len + 2 < size; len++)
-        out[len] = (char)('a' + len % 26);
-    memcpy(out + len, "\"}", 3);
-    return len + 2;
-}
 
 /* ---- the child ---- */
 
@@ -221,7 +199,7 @@ static struct result hub_round(struct bench *b, struct side *s, unsigned size, u
     uint64_t want = (uint64_t)count * b->connections, before = atomic_load(&s->loop->stats.delivered),
              bytes = atomic_load(&s->loop->stats.sent_bytes), start = cpu_ns();
     for (unsigned i = 0; i < count; i++) {
-        size_t len = make_payload(payload, size, b->number + i);
+        size_t len = payload_make(payload, size, b->number + i);
         if (tidings_broadcast(s->hub, "notification", payload, len) != (int)b->connections)
             die("a broadcast did not reach everybody");
     }
@@ -240,7 +218,7 @@ static size_t make_text(struct bench *b, char *out, unsigned size, unsigned coun
     size_t len = 0;
     for (unsigned i = 0; i < count; i++) {
         struct json_error error;
-        size_t n = make_payload(payload, size, b->number + i);
+        size_t n = payload_make(payload, size, b->number + i);
         struct event *e = event_create(SPAN("notification"), (struct span){payload, n}, &error);
         if (!e)
             die("event");

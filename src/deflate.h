@@ -38,8 +38,8 @@ void deflater_destroy(struct deflater *d);
 /* What comes next refers to nothing before it. */
 void deflater_reset(struct deflater *d);
 
-/* The next block, the caller's, or NULL when memory is short (the compressor is reset then). At most a few
- * bytes longer than the text. */
+/* The next block, the caller's. NULL when memory is short, and from then on until deflater_reset(): what
+ * comes next may not refer to a text that was never sent. At most a few bytes longer than the text. */
 struct deflate_block *deflater_add(struct deflater *d, struct span text);
 
 /* A block that nobody else will be sent, as it is: no compressor. text has at most DEFLATE_STORED_MAX bytes.

@@ -250,10 +250,22 @@ static size_t gather_blocks(struct loop *l, const struct conn *c, const struct p
     return total;
 }
 
+/* Forms of events that are only held make room for others. */
+static void thin_forms(struct loop *l)
+{
+    if (!gzip_is_full(l->gzip))
+        return;
+    log_lock(l->log);
+    struct event_zip *old = gzip_take(l->gzip);
+    log_unlock(l->log);
+    gzip_drop(old);
+}
+
 static enum deliver_result send_zipped(struct loop *l, struct conn *c, const struct pull *pull, bool shared)
 {
     const struct deflate_block *blocks[CURSOR_PULL_MAX];
     struct iovec iov[CURSOR_PULL_MAX];
+    thin_forms(l);
     size_t total = gather_blocks(l, c, pull, shared, blocks, iov);
     if (total == 0) {
         conn_close(l, c, CLOSE_ERROR, true);

@@ -130,20 +130,13 @@ void event_ref(struct event *e)
     atomic_fetch_add_explicit(&e->refs, 1, memory_order_relaxed);
 }
 
-static void free_zip(struct event_zip *z)
-{
-    if (!z)
-        return;
-    free(atomic_load_explicit(&z->alone, memory_order_relaxed));
-    free(atomic_load_explicit(&z->shared, memory_order_relaxed));
-    free(z);
-}
-
 void event_unref(struct event *e)
 {
     if (!e || atomic_fetch_sub_explicit(&e->refs, 1, memory_order_acq_rel) > 1)
         return;
-    free_zip(atomic_load_explicit(&e->zip, memory_order_acquire));
+    struct event_zip *z = atomic_load_explicit(&e->zip, memory_order_acquire);
+    if (z)
+        z->end(z);
     free(e);
 }
 

@@ -30,10 +30,17 @@
 
 struct channel;
 struct deflate_block;
+struct gzip;
 
-/* What readers of compressed streams are sent instead of the text: see gzip.h. Made when it is first needed.
+/* What readers of compressed streams are sent instead of the text: see gzip.h. Made when it is first needed,
+ * and given up when the event does not need it any more, or with the event.
  */
 struct event_zip {
+    void (*end)(struct event_zip *z); /* called with the event's last reference; frees it */
+    struct gzip *owner;
+    struct event *event;
+    struct event_zip *older; /* of all that the owner has made */
+    struct event_zip *newer;
     _Atomic(struct deflate_block *) alone;
     _Atomic(struct deflate_block *) shared; /* the two below are there when this is */
     uint64_t epoch;
@@ -57,7 +64,7 @@ struct event {
     uint64_t ts;             /* wall clock, ms */
     uint64_t expires;        /* monotonic ms; UINT64_MAX = never. Not replayed afterwards */
     uint64_t end;            /* log's: bytes of frames of its channel up to and with this one */
-    struct channel *channel; /* log's, while it is in the log */
+    struct channel *channel; /* log's, and NULL when it is not in the log */
     struct event *older;     /* log's queue by age */
     struct event *newer;
     _Atomic(struct event_zip *) zip; /* NULL until somebody reads it compressed */

@@ -3,16 +3,24 @@
  * gzip - see gzip.h. Blocks hang on the event (struct event_zip), are made by whoever needs one first, and
  * then belong to everybody. Readers that have fallen behind, or are given history, get the form that was made
  * alone.
+ *
+ * All forms stand in one queue, in the order in which they were made first, and leave it with their event, or
+ * before it when there are too many. Who has a reference to an event may use its forms without a lock; so
+ * only those go that nobody but the log refers to, while nobody can get a reference from the log.
  */
 #include "gzip.h"
 
 #include <stdlib.h>
 #include <string.h>
 
+#define HEAP_HEAD 16  /* what malloc() takes beside an object */
+#define TAKE_MAX  128 /* twice what one pull of a reader makes, so that there is less after it than before */
+
 void gzip_init(struct gzip *g)
 {
     memset(g, 0, sizeof(*g));
     pthread_mutex_init(&g->lock, NULL);
+    pthread_mutex_init(&g->held_lock, NULL);
 }
 
 void gzip_finish(struct gzip *g)
@@ -20,7 +28,98 @@ void gzip_finish(struct gzip *g)
     deflater_destroy(g->shared);
     deflater_destroy(g->alone);
     pthread_mutex_destroy(&g->lock);
+    pthread_mutex_destroy(&g->held_lock);
     memset(g, 0, sizeof(*g));
+}
+
+/* ---- the queue of what is held; with its lock ---- */
+
+static size_t block_cost(const struct deflate_block *b)
+{
+    return b ? sizeof(*b) + b->start + b->size + HEAP_HEAD : 0;
+}
+
+static size_t zip_cost(const struct event_zip *z)
+{
+    return sizeof(*z) + HEAP_HEAD + block_cost(atomic_load_explicit(&z->alone, memory_order_relaxed)) +
+           block_cost(atomic_load_explicit(&z->shared, memory_order_relaxed));
+}
+
+static void link_newest(struct gzip *g, struct event_zip *z)
+{
+    z->newer = NULL;
+    z->older = g->newest;
+    *(g->newest ? &g->newest->newer : &g->oldest) = z;
+    g->newest = z;
+}
+
+static void unlink_zip(struct gzip *g, struct event_zip *z)
+{
+    *(z->older ? &z->older->newer : &g->oldest) = z->newer;
+    *(z->newer ? &z->newer->older : &g->newest) = z->older;
+}
+
+static void count_held(struct gzip *g, size_t more, size_t less)
+{
+    atomic_fetch_add_explicit(&g->held_bytes, more - less, memory_order_relaxed);
+}
+
+static void free_zip(struct event_zip *z)
+{
+    free(atomic_load_explicit(&z->alone, memory_order_relaxed));
+    free(atomic_load_explicit(&z->shared, memory_order_relaxed));
+    free(z);
+}
+
+/* The event goes. */
+static void end_zip(struct event_zip *z)
+{
+    struct gzip *g = z->owner;
+    pthread_mutex_lock(&g->held_lock);
+    unlink_zip(g, z);
+    count_held(g, 0, zip_cost(z));
+    pthread_mutex_unlock(&g->held_lock);
+    free_zip(z);
+}
+
+bool gzip_is_full(const struct gzip *g)
+{
+    return atomic_load_explicit(&g->held_bytes, memory_order_relaxed) > GZIP_HELD_BYTES;
+}
+
+/* The acquiring load sees all that the last reader did with the forms before it gave back its reference. */
+static bool is_only_held(const struct event *e)
+{
+    return e->channel && atomic_load_explicit(&e->refs, memory_order_acquire) == 1;
+}
+
+struct event_zip *gzip_take(struct gzip *g)
+{
+    struct event_zip *taken = NULL;
+    pthread_mutex_lock(&g->held_lock);
+    for (unsigned i = 0; i < TAKE_MAX && g->oldest && gzip_is_full(g); i++) {
+        struct event_zip *z = g->oldest;
+        unlink_zip(g, z);
+        if (!is_only_held(z->event)) {
+            link_newest(g, z);
+            continue;
+        }
+        count_held(g, 0, zip_cost(z));
+        atomic_store_explicit(&z->event->zip, NULL, memory_order_relaxed);
+        z->newer = taken;
+        taken = z;
+    }
+    pthread_mutex_unlock(&g->held_lock);
+    return taken;
+}
+
+void gzip_drop(struct event_zip *taken)
+{
+    while (taken) {
+        struct event_zip *next = taken->newer;
+        free_zip(taken);
+        taken = next;
+    }
 }
 
 /* ---- making blocks; with the lock ---- */
@@ -40,10 +139,11 @@ static struct deflate_block *compress(struct gzip *g, struct deflater *d, struct
     atomic_fetch_add_explicit(&g->events, 1, memory_order_relaxed);
     atomic_fetch_add_explicit(&g->text_bytes, text.len, memory_order_relaxed);
     atomic_fetch_add_explicit(&g->block_bytes, b->len, memory_order_relaxed);
+    count_held(g, block_cost(b), 0);
     return b;
 }
 
-static struct event_zip *zip_of(struct event *e)
+static struct event_zip *zip_of(struct gzip *g, struct event *e)
 {
     struct event_zip *z = atomic_load_explicit(&e->zip, memory_order_acquire);
     if (z)
@@ -54,6 +154,13 @@ static struct event_zip *zip_of(struct event *e)
     struct span text = event_text(e);
     z->crc = deflate_crc(0, text);
     z->op = deflate_crc_op(text.len);
+    z->end = end_zip;
+    z->owner = g;
+    z->event = e;
+    pthread_mutex_lock(&g->held_lock);
+    link_newest(g, z);
+    count_held(g, zip_cost(z), 0);
+    pthread_mutex_unlock(&g->held_lock);
     atomic_store_explicit(&e->zip, z, memory_order_release);
     return z;
 }
@@ -89,7 +196,7 @@ static void share(struct gzip *g, struct event *e, struct event_zip *z)
 static struct event_zip *make_shared(struct gzip *g, struct event *e)
 {
     pthread_mutex_lock(&g->lock);
-    struct event_zip *z = zip_of(e);
+    struct event_zip *z = zip_of(g, e);
     if (z)
         share(g, e, z);
     pthread_mutex_unlock(&g->lock);
@@ -99,7 +206,7 @@ static struct event_zip *make_shared(struct gzip *g, struct event *e)
 static struct deflate_block *make_alone(struct gzip *g, struct event *e)
 {
     pthread_mutex_lock(&g->lock);
-    struct event_zip *z = zip_of(e);
+    struct event_zip *z = zip_of(g, e);
     struct deflate_block *b = z ? atomic_load_explicit(&z->alone, memory_order_relaxed) : NULL;
     if (z && !b && has(&g->alone)) {
         deflater_reset(g->alone);

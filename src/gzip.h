@@ -22,6 +22,10 @@
 #define GZIP_EPOCH_EVENTS 16
 #define GZIP_EPOCH_BYTES  (32 * 1024) /* of text: what deflate can refer to */
 
+/* Memory of forms that may be needed again. Beyond it the oldest go of which the event is only held in the
+ * log; should somebody want one of those again, it is made again. */
+#define GZIP_HELD_BYTES (8 * 1024 * 1024)
+
 struct gzip {
     pthread_mutex_t lock; /* guards the compressors and epochs; held while one event is compressed */
     struct deflater *shared;
@@ -31,6 +35,11 @@ struct gzip {
     size_t bytes;                                         /* of text in it */
     uint64_t last;                                        /* number of the last event in any epoch */
     atomic_uint_fast64_t events, text_bytes, block_bytes; /* made so far */
+
+    pthread_mutex_t held_lock; /* guards what follows; never held for long, and nothing is locked behind it */
+    struct event_zip *oldest;
+    struct event_zip *newest;
+    atomic_uint_fast64_t held_bytes;
 };
 
 void gzip_init(struct gzip *g); /* takes no memory until somebody reads compressed */
@@ -45,13 +54,23 @@ struct gzip_reader {
     bool begun; /* the header is sent */
 };
 
-/* The block that this reader is to be sent for the event. It lives as long as the event. broadcast: the event
- * is one for everybody, and those are asked for in their order. NULL when memory is short. */
+/* The block that this reader is to be sent for the event. It lives as long as the caller's reference to the
+ * event. broadcast: the event is one for everybody, and those are asked for in their order. NULL when memory
+ * is short. */
 const struct deflate_block *gzip_pick(struct gzip *g, const struct gzip_reader *r, struct event *e,
                                       bool broadcast);
 
 /* It was sent, or a part of it. */
 void gzip_advance(struct gzip_reader *r, const struct event *e, const struct deflate_block *b);
+
+/* Is more held than GZIP_HELD_BYTES? */
+bool gzip_is_full(const struct gzip *g);
+
+/* Takes old forms from events of which the log has the only reference, until no more than that is held or
+ * enough was looked at for once. With the log's lock: nobody may take a reference meanwhile. What is returned
+ * is for gzip_drop(), which needs no lock. */
+struct event_zip *gzip_take(struct gzip *g);
+void gzip_drop(struct event_zip *taken);
 
 /* Appends a text of the hub's own, at most DEFLATE_STORED_MAX bytes; with the header if it is the first. */
 void gzip_put(struct buf *out, struct gzip_reader *r, struct span text);

@@ -210,6 +210,7 @@ static void evict(struct log *log, struct channel *c, uint32_t i, bool replaced)
     log->evicted++;
     if (e->stored && log->watch.gone)
         log->watch.gone(log->watch.user, e->seq);
+    e->channel = NULL;
     event_unref(e);
     if (r->count == 0 || r->missed == r->kept)
         raise_mark(log, log_slot(c), r->missed);

@@ -108,7 +108,9 @@ static void put_store(struct buf *out, const struct service *s)
 
 static void put_gzip(struct buf *out, const struct gzip *g)
 {
-    put_counter(out, "tidings_gzip_events_total", "Events compressed, each once or twice for all readers.",
+    put_gauge(out, "tidings_gzip_held_bytes", "Memory of compressed forms of events.",
+              atomic_load_explicit(&g->held_bytes, memory_order_relaxed));
+    put_counter(out, "tidings_gzip_events_total", "Events compressed, for all readers at once.",
                 atomic_load_explicit(&g->events, memory_order_relaxed));
     put_counter(out, "tidings_gzip_text_bytes_total", "Their bytes.",
                 atomic_load_explicit(&g->text_bytes, memory_order_relaxed));

@@ -7,6 +7,7 @@
 #include "gzip.h"
 
 #include "json.h"
+#include "log.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -223,6 +224,100 @@ static void test_large(void **state)
     gzip_finish(&g);
 }
 
+/* What a log holds, with forms of each event as its readers left them: they are bounded, those in use stay,
+ * and who comes later reads the same. */
+#define HELD 12000
+
+static size_t drop_old(struct gzip *g)
+{
+    size_t count = 0;
+    struct event_zip *taken = gzip_take(g);
+    for (const struct event_zip *z = taken; z; z = z->newer)
+        count++;
+    gzip_drop(taken);
+    return count;
+}
+
+static void fill_history(struct gzip *g, struct event **events, struct reader *live, struct reader *late)
+{
+    static struct channel channel;
+    size_t most = 0;
+    for (unsigned i = 0; i < HELD; i++) {
+        events[i] = make_event(i + 1, 400);
+        events[i]->channel = &channel;
+        if (gzip_is_full(g))
+            assert_true(drop_old(g) > 0);
+        give(g, live, events[i], true);
+        tell(late, SPAN(":\n")); /* so that it is sent the other form, unless an epoch begins */
+        give(g, late, events[i], false);
+        most = atomic_load(&g->held_bytes) > most ? atomic_load(&g->held_bytes) : most;
+    }
+    assert_int_equal(atomic_load(&g->events), 2 * HELD - HELD / GZIP_EPOCH_EVENTS); /* once in each form */
+    assert_true(most <= GZIP_HELD_BYTES + 2048);
+}
+
+static void test_held_is_bounded(void **state)
+{
+    (void)state;
+    static struct event *events[HELD];
+    struct gzip g;
+    struct reader live, late, third;
+    gzip_init(&g);
+    open_reader(&live);
+    open_reader(&late);
+    open_reader(&third);
+    tell(&live, SPAN(":ok\n\n"));
+    tell(&late, SPAN(":ok\n\n:I am behind\n\n"));
+    tell(&third, SPAN(":ok\n\n"));
+    fill_history(&g, events, &live, &late);
+    assert_null(atomic_load(&events[0]->zip));
+    assert_non_null(atomic_load(&events[HELD - 1]->zip));
+    for (unsigned i = 0; i < HELD; i++) {
+        give(&g, &third, events[i], true);
+        drop_old(&g);
+    }
+    finish(&live);
+    finish(&late);
+    finish(&third);
+    for (unsigned i = 0; i < HELD; i++)
+        event_unref(events[i]);
+    assert_int_equal(atomic_load(&g.held_bytes), 0);
+    assert_null(g.oldest);
+    gzip_finish(&g);
+}
+
+/* A form is in use as long as somebody besides the log refers to its event, and when the log does not have
+ * the event any more. */
+static void test_in_use(void **state)
+{
+    (void)state;
+    static struct event *events[400];
+    struct channel channel;
+    struct gzip g;
+    struct gzip_reader r = {0};
+    const struct deflate_block *block = NULL, *gone = NULL;
+    gzip_init(&g);
+    for (unsigned i = 0; i < 400; i++) {
+        events[i] = make_event(i + 1, 60000);
+        events[i]->channel = i == 7 ? NULL : &channel;
+        if (i == 3)
+            event_ref(events[i]);
+        const struct deflate_block *b = gzip_pick(&g, &r, events[i], false);
+        assert_non_null(b);
+        block = i == 3 ? b : block;
+        gone = i == 7 ? b : gone;
+        drop_old(&g);
+    }
+    assert_null(atomic_load(&events[4]->zip));
+    assert_ptr_equal(gzip_pick(&g, &r, events[3], false), block);
+    assert_ptr_equal(gzip_pick(&g, &r, events[7], false), gone);
+    event_unref(events[3]);
+    for (unsigned i = 0; i < 400; i++)
+        event_unref(events[i]);
+    assert_int_equal(atomic_load(&g.held_bytes), 0);
+    gzip_finish(&g);
+}
+
 /* A stream that has nothing in it is a gzip stream, too. */
 static void test_empty(void **state)
 {
@@ -235,10 +330,9 @@ static void test_empty(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_every_moment),
-        cmocka_unit_test(test_once_for_all),
-        cmocka_unit_test(test_large),
-        cmocka_unit_test(test_empty),
+        cmocka_unit_test(test_every_moment), cmocka_unit_test(test_once_for_all),
+        cmocka_unit_test(test_large),        cmocka_unit_test(test_held_is_bounded),
+        cmocka_unit_test(test_in_use),       cmocka_unit_test(test_empty),
     };
     return cmocka_run_group_tests_name("gzip", tests, NULL, NULL);
 }
