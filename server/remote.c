@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "secrets.h"
 #include "value.h"
 
 static const char *from_environment(const char *name)
@@ -98,6 +99,8 @@ static bool resolve_secret(struct remote *remote, const struct option_table *tab
         snprintf(remote->headers, sizeof remote->headers, "Authorization: Bearer %s\r\n",
                  is_path ? text : secret);
     explicit_bzero(text, sizeof text);
+    secrets_cover(remote->key); /* in the arguments others could read it while the command runs */
+    secrets_cover(remote->token);
     return fine;
 }
 

@@ -6,6 +6,7 @@
  * stop │   ^ └───┘ SIGHUP: settings are read again
  *
  * Nothing is logged before all listeners are open, so that a start that is refused says exactly one line.
+ * What the process may do is taken from it step by step meanwhile (seal.h).
  */
 #include <errno.h>
 #include <signal.h>
@@ -20,6 +21,8 @@
 #include "assets.h"
 #include "command.h"
 #include "logger.h"
+#include "seal.h"
+#include "secrets.h"
 #include "settings.h"
 #include "value.h"
 
@@ -29,8 +32,8 @@
 #define DRAIN_GRACE 2000 /* ms for the last bytes of the last stream; a busy machine needs some */
 
 struct serve {
-    int argc;
-    char *const *argv;
+    struct sources sources;   /* from which settings are read */
+    struct seal_user user;    /* who to become */
     struct settings *running; /* what the hub was started with; decides what "needs a restart" means */
     struct settings *current; /* the last that were applied: the same, or of the last reload */
     struct logger *log;
@@ -65,7 +68,7 @@ static struct settings *read_settings(struct serve *serve, char *error)
         snprintf(error, SETTINGS_ERROR_MAX, "out of memory");
         return NULL;
     }
-    if (settings_load(settings, serve->argc, serve->argv, environ, error) < 0) {
+    if (settings_load(settings, serve->sources.argc, serve->sources.argv, serve->sources.env, error) < 0) {
         release(settings);
         return NULL;
     }
@@ -230,11 +233,22 @@ static void say_credentials(const struct serve *serve)
             shorts, SHORT_KEY);
 }
 
+static void say_who_it_is(const struct serve *serve)
+{
+    if (geteuid() == 0)
+        logger_say(serve->log, TIDINGS_LOG_WARN, "user",
+                   "running as root: a hub needs no such rights; --user NAME gives them up when all sockets "
+                   "are open");
+    else if (serve->user.given)
+        logger_say(serve->log, TIDINGS_LOG_INFO, "user", "running as %s", serve->user.name);
+}
+
 static void greet(const struct serve *serve)
 {
     for (size_t i = 0; i < serve->running->listen.count; i++)
         logger_announce(serve->log, "listen", "listening on %s", serve->urls[i]);
     log_warnings(serve, serve->running);
+    say_who_it_is(serve);
     if (has_credentials(serve->running))
         say_credentials(serve);
     else if (serve->running->config.insecure)
@@ -248,8 +262,34 @@ static void greet(const struct serve *serve)
     say_what_to_open(serve);
 }
 
+static int complain_of_user(const struct serve *serve, const char *error)
+{
+    logger_say(serve->log, TIDINGS_LOG_ERROR, "start", "--user: %s", error);
+    return EXIT_FAILED;
+}
+
+/* Where the hub will have to make and remove files as its user, long after it could as root. */
+static int check_places(const struct serve *serve, char *error)
+{
+    static const char sqlite[] = "sqlite:", local[] = "unix:";
+    const char *store = serve->running->store;
+    const struct settings_list *listen = &serve->running->listen;
+
+    if (!serve->user.given)
+        return 0;
+    if (store && strncmp(store, sqlite, sizeof sqlite - 1) == 0 &&
+        seal_check_place(&serve->user, store + sizeof sqlite - 1, error) < 0)
+        return -1;
+    for (size_t i = 0; i < listen->count; i++)
+        if (strncmp(listen->items[i], local, sizeof local - 1) == 0 &&
+            seal_check_place(&serve->user, listen->items[i] + sizeof local - 1, error) < 0)
+            return -1;
+    return 0;
+}
+
 static int start_hub(struct serve *serve)
 {
+    char error[SEAL_ERROR_MAX];
     int result = tidings_hub_create(&serve->hub, &serve->running->config);
 
     if (result == TIDINGS_ESTORE)
@@ -264,9 +304,15 @@ static int start_hub(struct serve *serve)
     result = listen_all(serve);
     if (result != EXIT_FINE)
         return result;
+    if (seal_bound(&serve->user, error) < 0 || check_places(serve, error) < 0)
+        return complain_of_user(serve, error);
     result = tidings_hub_start(serve->hub);
     if (result < 0)
         return complain(serve, "cannot start", result);
+    if (serve->running->seccomp && seal_system_calls(error) < 0) {
+        logger_say(serve->log, TIDINGS_LOG_ERROR, "start", "--seccomp: %s", error);
+        return EXIT_FAILED;
+    }
     greet(serve);
     return EXIT_FINE;
 }
@@ -389,14 +435,32 @@ static int check_only(const struct settings *settings)
     return EXIT_FINE;
 }
 
+/* Names the setting as it was given. */
+static int complain_before_log(const struct serve *serve, const char *error, int result)
+{
+    char where[URL_MAX];
+
+    fprintf(stderr, "tidings: %s: %s\n", settings_where(serve->running, "user", where, sizeof where), error);
+    return result;
+}
+
 static int serve_with_settings(struct serve *serve)
 {
     struct logger_options options = {
         .fd = STDERR_FILENO, .format = serve->running->log_format, .level = serve->running->log_level};
+    char error[SEAL_ERROR_MAX];
     int result;
 
+    if (seal_find_user(&serve->user, serve->running->user, error) < 0)
+        return complain_before_log(serve, error, EXIT_USAGE);
     if (serve->running->check_config)
         return check_only(serve->running);
+    if (seal_process(error) < 0) {
+        fprintf(stderr, "tidings: %s\n", error);
+        return EXIT_FAILED;
+    }
+    if (seal_become(&serve->user, error) < 0)
+        return complain_before_log(serve, error, EXIT_FAILED);
     if (logger_create(&serve->log, &options) < 0) {
         fputs("tidings: cannot start the log\n", stderr);
         return EXIT_FAILED;
@@ -406,10 +470,26 @@ static int serve_with_settings(struct serve *serve)
     return result;
 }
 
+static int serve_from_sources(struct serve *serve)
+{
+    char error[SETTINGS_ERROR_MAX];
+    int result;
+
+    serve->running = serve->current = read_settings(serve, error);
+    if (!serve->running) {
+        fprintf(stderr, "tidings: %s\n", error);
+        return EXIT_USAGE;
+    }
+    result = serve_with_settings(serve);
+    if (serve->current != serve->running)
+        release(serve->current);
+    release(serve->running);
+    return result;
+}
+
 int serve_main(int argc, char *const *argv)
 {
-    struct serve serve = {.argc = argc, .argv = argv};
-    char error[SETTINGS_ERROR_MAX];
+    struct serve serve = {.hub = NULL};
     int result;
 
     for (int i = 0; i < argc; i++) {
@@ -423,14 +503,12 @@ int serve_main(int argc, char *const *argv)
             return EXIT_FINE;
         }
     }
-    serve.running = serve.current = read_settings(&serve, error);
-    if (!serve.running) {
-        fprintf(stderr, "tidings: %s\n", error);
-        return EXIT_USAGE;
+    if (secrets_take(&serve.sources, argc, argv, environ) < 0) {
+        fputs("tidings: out of memory\n", stderr);
+        result = EXIT_FAILED;
+    } else {
+        result = serve_from_sources(&serve);
     }
-    result = serve_with_settings(&serve);
-    if (serve.current != serve.running)
-        release(serve.current);
-    release(serve.running);
+    secrets_finish(&serve.sources);
     return result;
 }

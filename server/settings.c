@@ -18,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "secrets.h"
 #include "settings_reader.h"
 #include "value.h"
 
@@ -90,12 +91,32 @@ int settings_list_add(struct settings_list *list, const char *text, size_t len)
     return 0;
 }
 
+/* Nobody shall find in freed memory what was a secret; what was none is overwritten with it. */
+static void forget(char *text)
+{
+    if (text)
+        explicit_bzero(text, strlen(text));
+    free(text);
+}
+
 static void list_finish(struct settings_list *list)
 {
     for (size_t i = 0; i < list->count; i++)
-        free(list->items[i]);
+        forget(list->items[i]);
     list->count = 0;
     list->items[0] = NULL;
+}
+
+void settings_clear(struct settings *settings, const struct setting *row)
+{
+    void *at = (char *)settings + row->offset;
+
+    if (row->kind == SETTING_LIST) {
+        list_finish(at);
+        return;
+    }
+    forget(*(char **)at);
+    *(char **)at = NULL;
 }
 
 static int store_text(const struct reader *reader, const struct setting *row, const char *value)
@@ -105,7 +126,7 @@ static int store_text(const struct reader *reader, const struct setting *row, co
 
     if (!copy)
         return settings_wrong(reader, row, "out of memory");
-    free(*at);
+    forget(*at);
     *at = copy;
     return 0;
 }
@@ -156,7 +177,7 @@ static int assign_piece(const struct reader *reader, const struct setting *row, 
     result = check_text(reader, row, copy);
     if (result == 0 && !out_of_sight && settings_list_add(list, copy, len) < 0)
         result = settings_wrong(reader, row, "more than %d values", SETTINGS_LIST_MAX);
-    free(copy);
+    forget(copy);
     return result;
 }
 
@@ -343,10 +364,12 @@ static bool is_client_variable(const char *name, size_t len)
     return false;
 }
 
-static size_t row_of_variable(const char *name, size_t len)
+size_t settings_row_of_variable(const char *name, size_t len)
 {
     char flag[SHOWN_MAX];
 
+    if (len < strlen(ENV_PREFIX) || strncmp(name, ENV_PREFIX, strlen(ENV_PREFIX)) != 0)
+        return SETTINGS_MAX;
     name += strlen(ENV_PREFIX);
     len -= strlen(ENV_PREFIX);
     if (len >= sizeof flag)
@@ -376,7 +399,7 @@ static int read_environment(struct reader *reader, char *const *env)
         size_t len = equals ? (size_t)(equals - *env) : 0, index;
         if (!equals || strncmp(*env, ENV_PREFIX, strlen(ENV_PREFIX)) != 0 || is_client_variable(*env, len))
             continue;
-        index = row_of_variable(*env, len);
+        index = settings_row_of_variable(*env, len);
         if (settings_row(index) == NULL)
             warn_of_variable(reader, *env, len);
         else if (settings_assign(reader, index, equals + 1) < 0)
@@ -427,7 +450,7 @@ int settings_load(struct settings *settings, int argc, char *const *argv, char *
     settings->drain_time = 10000;
     settings->log_level = TIDINGS_LOG_INFO;
     if (read_flags(&reader, argc, argv) < 0 || read_environment(&reader, env) < 0 ||
-        settings_read_file(&reader) < 0)
+        settings_read_file(&reader) < 0 || secrets_read_files(&reader) < 0)
         return -1;
     if (add_fallbacks(settings) < 0) {
         snprintf(error, SETTINGS_ERROR_MAX, "out of memory");
@@ -464,6 +487,12 @@ void settings_finish(struct settings *settings)
     list_finish(&settings->cors_origin);
     list_finish(&settings->trusted_proxy);
     list_finish(&settings->event_secret);
+    list_finish(&settings->publish_key_file);
+    list_finish(&settings->admin_key_file);
+    list_finish(&settings->event_secret_file);
+    free(settings->jwt_secret_file);
+    free(settings->user);
+    settings->jwt_secret_file = settings->user = NULL;
     free(settings->authorize_url);
     free(settings->event_url);
     settings->authorize_url = settings->event_url = NULL;
@@ -473,7 +502,7 @@ void settings_finish(struct settings *settings)
     free(settings->tls_cert);
     free(settings->tls_key);
     free(settings->config_file);
-    free(settings->jwt_secret);
+    forget(settings->jwt_secret);
     free(settings->jwt_public_key);
     free(settings->jwks);
     free(settings->jwt_issuer);
@@ -529,5 +558,9 @@ void settings_compare(const struct settings *running, const struct settings *wan
         settings_print_value(wanted, row, after, sizeof after);
         if (strcmp(before, after) != 0)
             changed(user, row->name);
+        if (row->secret) {
+            explicit_bzero(before, sizeof before);
+            explicit_bzero(after, sizeof after);
+        }
     }
 }

@@ -15,7 +15,7 @@
 
 #include "logger.h"
 
-#define SETTINGS_MAX       64  /* rows that the table may have */
+#define SETTINGS_MAX       80  /* rows that the table may have */
 #define SETTINGS_LIST_MAX  64  /* values that a repeatable setting may have */
 #define SETTINGS_ERROR_MAX 512 /* room for one line that names a wrong setting */
 
@@ -43,6 +43,9 @@ struct settings {
     struct settings_list cors_origin;
     struct settings_list trusted_proxy;
     struct settings_list event_secret;
+    /* Files that hold what the lists and texts without _file do, added to these. */
+    struct settings_list publish_key_file, admin_key_file, event_secret_file;
+    char *jwt_secret_file;
     char *authorize_url, *event_url;
     char *store; /* NULL if nothing was said; so are these */
     char *jwt_secret, *jwt_public_key, *jwks, *jwt_issuer, *jwt_audience;
@@ -59,6 +62,8 @@ struct settings {
     enum tidings_log_level log_level;
     char *config_file; /* NULL if none */
     bool check_config;
+    char *user; /* NAME[:GROUP] to become; NULL: stay who it is */
+    bool seccomp;
 
     struct settings_list warnings; /* lines for the log: unknown TIDINGS_* variables */
 
@@ -68,8 +73,8 @@ struct settings {
 
 /* Fills *settings with the defaults, then with what the file, the environment (NULL-ended "NAME=value"
  * strings) and the arguments (argv[0] is the first flag; argc may be 0) say. Returns 0, or -1 with one line
- * without a line end in error (SETTINGS_ERROR_MAX bytes) that names the wrong setting. To be ended with
- * settings_finish() in both cases. */
+ * without a line end in error (SETTINGS_ERROR_MAX bytes) that names the wrong setting. Files of secrets are
+ * read, too. To be ended with settings_finish() in both cases, which overwrites the secrets. */
 int settings_load(struct settings *settings, int argc, char *const *argv, char *const *env, char *error);
 
 void settings_finish(struct settings *settings);

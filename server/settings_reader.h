@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * settings_reader - one reading of the sources, as settings.c (flags, environment, values) and
- * settings_file.c share it. Private to these two.
+ * settings_reader - one reading of the sources, as settings.c (flags, environment, values), secrets.c and
+ * settings_file.c share it. Private to these three.
  */
 #ifndef SETTINGS_READER_H
 #define SETTINGS_READER_H
@@ -29,6 +29,12 @@ int settings_wrong_value(const struct reader *reader, const struct setting *row,
 
 /* Of the row with this name; settings_row() is NULL for it if there is none. */
 size_t settings_row_index(const char *name, size_t len);
+
+/* The same of an environment variable, "TIDINGS_…", whose name has len bytes. */
+size_t settings_row_of_variable(const char *name, size_t len);
+
+/* Empties a list or text; a secret is overwritten. */
+void settings_clear(struct settings *settings, const struct setting *row);
 
 /* Adds a copy; -1 if the list is full or memory short. */
 int settings_list_add(struct settings_list *list, const char *text, size_t len);

@@ -30,8 +30,10 @@ struct setting {
     const char *fallback;            /* of a text or list: the value if none is given; NULL = none */
     const char *help;
     enum setting_kind kind;
-    bool reload;      /* SIGHUP applies it */
-    bool not_in_file; /* it would make no sense there */
+    bool reload;         /* SIGHUP applies it */
+    bool not_in_file;    /* it would make no sense there */
+    bool secret;         /* its values are never shown, and covered where they came from */
+    const char *file_of; /* not NULL: names files that hold values of this secret, one in a line */
 };
 
 struct setting_group {
