@@ -21,6 +21,7 @@ void gzip_init(struct gzip *g)
     memset(g, 0, sizeof(*g));
     pthread_mutex_init(&g->lock, NULL);
     pthread_mutex_init(&g->held_lock, NULL);
+    g->held_max = GZIP_HELD_BYTES;
 }
 
 void gzip_finish(struct gzip *g)
@@ -84,7 +85,7 @@ static void end_zip(struct event_zip *z)
 
 bool gzip_is_full(const struct gzip *g)
 {
-    return atomic_load_explicit(&g->held_bytes, memory_order_relaxed) > GZIP_HELD_BYTES;
+    return atomic_load_explicit(&g->held_bytes, memory_order_relaxed) > g->held_max;
 }
 
 /* The acquiring load sees all that the last reader did with the forms before it gave back its reference. */

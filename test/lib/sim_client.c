@@ -112,14 +112,8 @@ static void take_line(struct sim_client *c)
     }
 }
 
-static void body_byte(struct sim_client *c, char ch)
+static void stream_byte(struct sim_client *c, char ch)
 {
-    if (!c->answer.stream) {
-        if (c->line.len < SIM_CLIENT_BODY)
-            text_put(&c->line, ch);
-        c->answer.body_len++;
-        return;
-    }
     if (ch == '\r' || ch == '\0')
         wrong(c, "CR or NUL in the stream");
     if (ch != '\n') {
@@ -128,6 +122,82 @@ static void body_byte(struct sim_client *c, char ch)
     }
     take_line(c);
     c->line.len = 0;
+}
+
+/* ---- compressed streams ---- */
+
+static void begin_inflating(struct sim_client *c)
+{
+    fault_pause();
+    if (inflateInit2(&c->z, 15 + 16) != Z_OK) /* gzip */
+        abort();
+    fault_resume();
+    c->inflating = true;
+    c->z_ended = false;
+}
+
+static void end_inflating(struct sim_client *c)
+{
+    if (!c->inflating)
+        return;
+    fault_pause();
+    inflateEnd(&c->z);
+    fault_resume();
+    c->inflating = false;
+}
+
+static void undecoded(struct sim_client *c, const char *what)
+{
+    c->undecoded = true;
+    wrong(c, what);
+}
+
+/* All that the byte makes known. */
+static void inflate_byte(struct sim_client *c, char ch)
+{
+    char out[512];
+    int rc;
+    if (c->z_ended) {
+        undecoded(c, "bytes after the end of the compressed stream");
+        return;
+    }
+    c->z.next_in = (unsigned char *)&ch;
+    c->z.avail_in = 1;
+    do {
+        c->z.next_out = (unsigned char *)out;
+        c->z.avail_out = sizeof(out);
+        fault_pause();
+        rc = inflate(&c->z, Z_SYNC_FLUSH);
+        fault_resume();
+        for (size_t i = 0; i < sizeof(out) - c->z.avail_out; i++)
+            stream_byte(c, out[i]);
+    } while (rc == Z_OK && c->z.avail_out == 0);
+    if (rc != Z_OK && rc != Z_STREAM_END && rc != Z_BUF_ERROR)
+        undecoded(c, "a compressed stream that cannot be decoded");
+    c->z_ended = rc == Z_STREAM_END;
+}
+
+/* Everything up to here can be read, and nothing is left of it. */
+static void check_chunk(struct sim_client *c)
+{
+    if (c->inflating && (c->line.len > 0 || c->has_data || c->event.name[0]))
+        undecoded(c, "a chunk of a compressed stream ends within an event");
+}
+
+/* ---- bodies ---- */
+
+static void body_byte(struct sim_client *c, char ch)
+{
+    if (!c->answer.stream) {
+        if (c->line.len < SIM_CLIENT_BODY)
+            text_put(&c->line, ch);
+        c->answer.body_len++;
+        return;
+    }
+    if (c->inflating)
+        inflate_byte(c, ch);
+    else
+        stream_byte(c, ch);
 }
 
 /* ---- messages ---- */
@@ -152,7 +222,10 @@ static void message_ends(struct sim_client *c)
         c->finished = c->answer.chunked;
         if (c->line.len > 0 || c->has_data || c->event.name[0])
             wrong(c, "the stream ends within an event");
+        if (c->inflating && c->answer.chunked && !c->z_ended)
+            undecoded(c, "the compressed stream has no end");
     }
+    end_inflating(c);
     c->line.len = 0;
     c->state = HEAD;
     c->head_len = 0;
@@ -211,6 +284,7 @@ static void head_ends(struct sim_client *c)
     a->status = status;
     a->stream = stream;
     a->chunked = strstr(a->head, "\r\nTransfer-Encoding: chunked\r\n") != NULL;
+    a->zipped = strstr(a->head, "\r\nContent-Encoding: gzip\r\n") != NULL;
     a->complete = false;
     a->body_len = 0;
     c->left = length ? strtoull(length, NULL, 10) : 0;
@@ -223,6 +297,8 @@ static void head_ends(struct sim_client *c)
     }
     if (stream)
         c->statuses[c->answers++ % SIM_CLIENT_RESULT] = status;
+    if (stream && a->zipped)
+        begin_inflating(c);
     c->state = a->chunked ? CHUNK_SIZE : length ? LENGTH : UNTIL_END;
     c->left = a->chunked ? 0 : c->left;
     c->digits = 0;
@@ -292,6 +368,7 @@ static void take_byte(struct sim_client *c, char ch)
             c->state = CHUNK_CR;
         break;
     case CHUNK_CR:
+        check_chunk(c);
         expect(c, ch, '\r', CHUNK_END_LF);
         break;
     case CHUNK_END_LF:
@@ -343,6 +420,7 @@ void sim_client_finish(struct sim_client *c)
     if (!c->sim)
         return;
     sim_client_close(c);
+    end_inflating(c);
     free_body(c);
     text_free(&c->line);
     text_free(&c->data);
@@ -371,9 +449,9 @@ bool sim_client_subscribe(struct sim_client *c, const char *id, const char *quer
 {
     return sim_client_askf(c,
                            "GET /api/sse/subscribe/%s%s HTTP/1.1\r\nHost: localhost\r\n"
-                           "Accept: text/event-stream\r\n%s%s%s\r\n",
-                           id, query, cursor ? "Last-Event-ID: " : "", cursor ? cursor : "",
-                           cursor ? "\r\n" : "");
+                           "Accept: text/event-stream\r\n%s%s%s%s\r\n",
+                           id, query, c->accepts_gzip ? "Accept-Encoding: gzip\r\n" : "",
+                           cursor ? "Last-Event-ID: " : "", cursor ? cursor : "", cursor ? "\r\n" : "");
 }
 
 bool sim_client_notify(struct sim_client *c, const char *json)

@@ -3,11 +3,16 @@
  * sim_client - somebody at the other end of a simulated connection: sends requests, reads answers with a
  * strict parser of its own (nothing of the hub's codecs), and takes event streams apart. Whatever is not as
  * RFC 9112 and the WHATWG specification of event streams want it ends up in `wrong`.
+ *
+ * A compressed stream is decoded by zlib's inflate() as its bytes come. Each chunk has to bring whole events,
+ * and the last one the end of the gzip stream, with the right CRC and length.
  */
 #ifndef SIM_CLIENT_H
 #define SIM_CLIENT_H
 
 #include "sim.h"
+
+#include <zlib.h>
 
 #define SIM_CLIENT_HEAD   4096
 #define SIM_CLIENT_BODY   (64 * 1024)
@@ -27,6 +32,7 @@ struct sim_answer {
     int status;
     bool stream; /* text/event-stream */
     bool chunked;
+    bool zipped;   /* gzip */
     bool complete; /* the body came to its end */
     char *body;    /* NUL-ended, cut to SIM_CLIENT_BODY; of streams: NULL */
     size_t body_len;
@@ -43,6 +49,7 @@ struct sim_client {
     uint32_t sock; /* SIM_NONE after closing */
     void (*on_event)(void *user, const struct sim_event *e);
     void *user;
+    bool accepts_gzip; /* says sim_client_subscribe() */
     const char *wrong; /* the first thing that was not as it must be; static text */
 
     /* the latest answer, and the statuses of all of them */
@@ -67,6 +74,10 @@ struct sim_client {
     struct sim_text data;
     bool has_data;
     bool finished; /* the stream's chunked body has ended */
+    z_stream z;
+    bool inflating; /* z is in use */
+    bool z_ended;   /* all of the gzip stream has come */
+    bool undecoded; /* what came was not the continuation of a gzip stream: no want of memory excuses that */
 };
 
 void sim_client_open(struct sim_client *c, struct sim *s, uint32_t loop);

@@ -10,7 +10,7 @@
 #include "sim_oracle.h"
 
 /* A hash seed from the run's seed with which no two of the test's channels share a mark for what is
- * forgotten: a false alarm then has no excuse. Before sim_start(). */
+ * forgotten: a false alarm then has no excuse. And ids that are the same in each run. Before sim_start(). */
 void kept_choose_hash(struct model *m);
 
 /* The event was published just now: what is to be kept of it. */

@@ -275,6 +275,8 @@ static void on_greeting(struct model *m, struct reader *r, const struct sim_even
     char text[64];
     if (r->greeted || !r->joined)
         oracle_fail(m, "reader %u: greeted at the wrong time", r->serial);
+    if (r->c.answer.zipped != r->zips)
+        oracle_fail(m, "reader %u: asked for gzip: %d, given: %d", r->serial, r->zips, r->c.answer.zipped);
     if (!r->tab.dashboard && (!sim_json_text(e->data, "clientId", text, sizeof(text)) ||
                               strcmp(text, oracle_clients[r->tab.client]) != 0))
         oracle_fail(m, "reader %u: greeted as another", r->serial);
@@ -314,6 +316,7 @@ static void on_published(struct model *m, struct reader *r, const struct sim_eve
     *seen |= bit;
     r->next++;
     m->delivered++;
+    m->zipped += r->zips;
 }
 
 /* A heartbeat, or an id alone: never ahead of what was sent. */
@@ -425,6 +428,14 @@ void oracle_check_empty(struct model *m)
     const char *left = sim_hub_leftover(m->sim, m->hub);
     if (left)
         oracle_fail(m, "%s: something is left", left);
+    /* Forms of what is held can be given up, all of them. */
+    struct gzip *g = hub_service(m->hub)->gzip;
+    g->held_max = 0;
+    for (unsigned i = 0; gzip_is_full(g); i++) {
+        if (i == EVENTS)
+            oracle_fail(m, "%llu bytes of compressed forms are left", (unsigned long long)g->held_bytes);
+        gzip_drop(gzip_take(g));
+    }
 }
 
 static uint64_t counter(const struct model *m, size_t offset)

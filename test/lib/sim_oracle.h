@@ -70,6 +70,8 @@ struct tab {
 struct reader {
     struct tab tab;
     bool used, joined, left, refused, paused, cut, kicked;
+    bool zips;     /* asks for gzip */
+    bool said_all; /* has shut down its side */
     struct sim_client c;
     uint32_t serial;
     struct ask ask;
@@ -103,6 +105,7 @@ struct model {
     uint64_t evicted;                           /* what the hub has counted when it was last looked at */
     uint64_t replayed;                          /* most that can have been */
     uint64_t joined, resyncs, delivered, bytes; /* bytes: read by readers */
+    uint64_t zipped;                            /* of those delivered */
     uint64_t resumed[3], from_history;          /* greetings by enum resume; events that came with them */
     unsigned step;
     /* From here on: not cleared from one run to the next. */

@@ -2,8 +2,8 @@
  *
  * sim_model - the whole hub against a plain list. Clients come, go, stop reading and are thrown out while
  * events are published and time passes, on one to three loops that are turned in any order, on sockets that
- * do what sockets do, and limits and policies change. The oracle is the list of what was published, in the
- * order in which the hub said so, and what each reader may expect of it:
+ * do what sockets do, and limits and policies change. Some of them read compressed. The oracle is the list of
+ * what was published, in the order in which the hub said so, and what each reader may expect of it:
  *
  *     every event that was published while it was joined, in order, once; nothing else; a gap only where it
  *     was told `__resync`, and then exactly that gap; no id ahead of what it was given;
@@ -97,13 +97,15 @@ static void write_request(struct model *m, struct reader *r)
     bool asks = r->ask.kind != ASK_NOTHING, in_query = asks && sim_chance(m->sim, 300);
     if (!r->tab.dashboard)
         write_query(m, r, in_query, query, sizeof(query));
-    int n = snprintf(r->outbox, OUTBOX, "GET /api/sse/%s%s%s HTTP/1.%d\r\nHost: localhost\r\n%s%s%s%s\r\n%s",
-                     r->tab.dashboard ? "admin/stream" : "subscribe/",
-                     r->tab.dashboard ? "" : oracle_clients[r->tab.client], query, sim_chance(m->sim, 850),
-                     sim_chance(m->sim, 900) ? "Accept: text/event-stream\r\n" : "",
-                     asks && !in_query ? "Last-Event-ID: " : "", asks && !in_query ? r->ask.text : "",
-                     asks && !in_query ? "\r\n" : "",
-                     sim_chance(m->sim, 50) ? "GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n" : "");
+    r->zips = sim_chance(m->sim, 400);
+    int n =
+        snprintf(r->outbox, OUTBOX, "GET /api/sse/%s%s%s HTTP/1.%d\r\nHost: localhost\r\n%s%s%s%s%s\r\n%s",
+                 r->tab.dashboard ? "admin/stream" : "subscribe/",
+                 r->tab.dashboard ? "" : oracle_clients[r->tab.client], query, sim_chance(m->sim, 850),
+                 sim_chance(m->sim, 900) ? "Accept: text/event-stream\r\n" : "",
+                 r->zips ? "Accept-Encoding: gzip\r\n" : "", asks && !in_query ? "Last-Event-ID: " : "",
+                 asks && !in_query ? r->ask.text : "", asks && !in_query ? "\r\n" : "",
+                 sim_chance(m->sim, 50) ? "GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n" : "");
     r->out_len = (size_t)n;
 }
 
@@ -111,7 +113,9 @@ static void ask_cursor(struct ask *a, const char *id)
 {
     a->kind = ASK_CURSOR;
     a->seq = oracle_seq(id);
-    snprintf(a->text, sizeof(a->text), "%s", id);
+    size_t n = strnlen(id, sizeof(a->text) - 1);
+    memcpy(a->text, id, n);
+    a->text[n] = '\0';
 }
 
 static void ask_garbage(struct model *m, struct ask *a)
@@ -192,6 +196,7 @@ static void go(struct model *m, struct reader *r)
         return;
     unsigned how = sim_below(m->sim, 4);
     oracle_say(m, "reader %u goes (%u)", r->serial, how);
+    r->said_all |= how == 0;
     if (how == 0)
         sim_shutdown(m->sim, r->c.sock);
     else if (how == 1)
@@ -213,6 +218,8 @@ static void bury(struct model *m, bool settled)
             if (r->joined && r->c.ended && !r->c.finished && r->c.answer.chunked && r->greeted &&
                 !sim_client_is_between(&r->c) && !r->c.broken)
                 oracle_say(m, "reader %u ended without a last chunk", r->serial);
+            if (r->c.ended && r->greeted && r->zips && !r->c.z_ended && !r->said_all && !r->c.broken)
+                oracle_fail(m, "reader %u: the compressed stream has no end", r->serial);
             forget(r);
         } else if (over && r->cut && (r->joined || settled)) {
             forget(r);
@@ -607,6 +614,9 @@ static void run(struct model *m, uint64_t seed)
     if (hub_create_in(&m->hub, &m->config, &world) != 0)
         oracle_fail(m, "no hub");
     kept_choose_hash(m);
+    /* Few forms fit, or none that is not in use: history is then compressed anew for each reader. */
+    if (sim_chance(m->sim, 500))
+        hub_service(m->hub)->gzip->held_max = sim_below(m->sim, 3000);
     if (sim_start(m->sim, m->hub) != 0)
         oracle_fail(m, "the hub does not start");
     sim_client_open(&m->publisher, m->sim, sim_below(m->sim, m->loops));
@@ -630,13 +640,14 @@ static uint64_t number_of(const char *name, uint64_t fallback)
 
 /* What all runs together have come to: a model in which something never happens proves nothing of it. */
 struct sums {
-    uint64_t published, delivered, resyncs, resumed[3], from_history;
+    uint64_t published, delivered, zipped, resyncs, resumed[3], from_history;
 };
 
 static void add(struct sums *s, const struct model *m)
 {
     s->published += m->count;
     s->delivered += m->delivered;
+    s->zipped += m->zipped;
     s->resyncs += m->resyncs;
     s->from_history += m->from_history;
     for (unsigned i = 0; i < 3; i++)
@@ -656,12 +667,13 @@ int main(void)
         run(&model, first + i);
         add(&sums, &model);
     }
-    printf(
-        "%llu interleavings: %llu events published, %llu delivered, %llu of them from history; %llu resyncs; "
-        "%llu came fresh, %llu were complete, %llu incomplete\n",
-        (unsigned long long)runs, (unsigned long long)sums.published, (unsigned long long)sums.delivered,
-        (unsigned long long)sums.from_history, (unsigned long long)sums.resyncs,
-        (unsigned long long)sums.resumed[RESUME_FRESH], (unsigned long long)sums.resumed[RESUME_COMPLETE],
-        (unsigned long long)sums.resumed[RESUME_INCOMPLETE]);
+    printf("%llu interleavings: %llu events published, %llu delivered, %llu of them from history, %llu "
+           "compressed; "
+           "%llu resyncs; %llu came fresh, %llu were complete, %llu incomplete\n",
+           (unsigned long long)runs, (unsigned long long)sums.published, (unsigned long long)sums.delivered,
+           (unsigned long long)sums.from_history, (unsigned long long)sums.zipped,
+           (unsigned long long)sums.resyncs, (unsigned long long)sums.resumed[RESUME_FRESH],
+           (unsigned long long)sums.resumed[RESUME_COMPLETE],
+           (unsigned long long)sums.resumed[RESUME_INCOMPLETE]);
     return 0;
 }
