@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * say - what the hub says on its own to one stream, in the form in which that stream is sent: with or without
- * chunks, compressed or not. Each call appends to `out`, which may fail like any buffer.
+ * chunks, compressed or not. Each call appends to `out`, all that it has to say or, when memory is short,
+ * nothing: `out` has failed then, like any buffer.
  */
 #ifndef SAY_H
 #define SAY_H
