@@ -386,7 +386,7 @@ static bool is_barred(struct request *r, enum right right)
     struct span token = r->who.claims ? r->who.claims->id : (struct span){0};
     if (!registry_bars(r->service->registry, (struct span){(const char *)&group, sizeof(group)}, token))
         return false;
-    stats_add(&r->loop->stats.refused_barred, 1);
+    stats_add(&r->loop->stats.refused_banned, 1);
     if (right == RIGHT_SUBSCRIBE)
         http_reply(r, 204, (struct span){0}, (struct span){0}, "Cache-Control: no-store\r\n");
     else

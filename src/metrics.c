@@ -5,6 +5,7 @@
  */
 #include "metrics.h"
 
+#include <stdio.h>
 #include <string.h>
 
 static const struct {
@@ -36,13 +37,44 @@ static void put_gauge(struct buf *out, const char *name, const char *help, uint6
     put_value(out, name, "", value);
 }
 
+#define REFUSED "tidings_refused_total"
+
+static void label_limit(char *out, size_t cap, const char *limit)
+{
+    snprintf(out, cap, "limit=\"%s\"", limit);
+}
+
+static bool is_counted_by_loops(const char *label)
+{
+    for (unsigned i = 0; i < STATS_COUNT; i++)
+        if (strcmp(counters[i].name, REFUSED) == 0 && strcmp(counters[i].labels, label) == 0)
+            return true;
+    return false;
+}
+
+/* Refusals that are not in stats.h, so that every limit has some. */
+static void put_other_refusals(struct buf *out, const struct service *s)
+{
+    char label[64];
+    struct service_limit limits[SERVICE_LIMITS_MAX];
+    unsigned count = service_limits(s, limits);
+    for (unsigned i = 0; i < count; i++) {
+        label_limit(label, sizeof(label), limits[i].name);
+        if (!is_counted_by_loops(label))
+            put_value(out, REFUSED, label, limits[i].refused);
+    }
+}
+
 static void put_counters(struct buf *out, const struct service *s)
 {
     uint64_t sum[STATS_COUNT];
     service_sum(s, sum);
     for (unsigned i = 0; i < STATS_COUNT; i++) {
-        if (i == 0 || strcmp(counters[i].name, counters[i - 1].name) != 0)
+        bool first = i == 0 || strcmp(counters[i].name, counters[i - 1].name) != 0;
+        if (first)
             put_head(out, counters[i].name, "counter", counters[i].help);
+        if (first && strcmp(counters[i].name, REFUSED) == 0)
+            put_other_refusals(out, s);
         put_value(out, counters[i].name, counters[i].labels, sum[i]);
     }
 }
@@ -142,17 +174,20 @@ static void put_backend(struct buf *out, const struct authorizer *a, const struc
 
 static void put_limits(struct buf *out, const struct service *s)
 {
+    char label[64];
     struct service_limit limits[SERVICE_LIMITS_MAX];
     unsigned count = service_limits(s, limits);
     put_head(out, "tidings_limit", "gauge", "Configured limits; 0 = none.");
-    for (unsigned i = 0; i < count; i++)
-        buf_printf(out, "tidings_limit{limit=\"%s\"} %llu\n", limits[i].name,
-                   (unsigned long long)limits[i].limit);
+    for (unsigned i = 0; i < count; i++) {
+        label_limit(label, sizeof(label), limits[i].name);
+        put_value(out, "tidings_limit", label, limits[i].limit);
+    }
     put_head(out, "tidings_limit_used", "gauge", "Present use of the limits that have one.");
-    for (unsigned i = 0; i < count; i++)
+    for (unsigned i = 0; i < count; i++) {
+        label_limit(label, sizeof(label), limits[i].name);
         if (limits[i].has_use)
-            buf_printf(out, "tidings_limit_used{limit=\"%s\"} %llu\n", limits[i].name,
-                       (unsigned long long)limits[i].used);
+            put_value(out, "tidings_limit_used", label, limits[i].used);
+    }
 }
 
 void metrics_prometheus(struct request *r)

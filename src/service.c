@@ -105,8 +105,7 @@ unsigned service_limits(const struct service *s, struct service_limit out[SERVIC
     out[n++] = with_use("history-total-bytes", config.history_total_bytes, held, 0);
     out[n++] = with_use("request-memory", LOOP_REQUEST_MEMORY * s->loop_count, request_bytes,
                         COUNTER(s, refused_memory));
-    out[n++] =
-        with_use("bans", 3ull * BANS_MAX, bans, COUNTER(s, refused_banned) + COUNTER(s, refused_barred));
+    out[n++] = with_use("bans", 3ull * BANS_MAX, bans, COUNTER(s, refused_banned));
     n += put_rates(s, &config, out + n);
     return n + put_application(s, out + n);
 }

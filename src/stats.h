@@ -42,13 +42,12 @@
     X(replayed, "tidings_replayed_total", "", "Events from history that subscribers were given.")            \
     X(resyncs, "tidings_resyncs_total", "", "Readers that were too slow and were told so.")                  \
     X(refused_hub, "tidings_refused_total", "limit=\"max-connections\"",                                     \
-      "Streams and requests refused by a limit.")                                                            \
+      "Streams, requests and notices refused, by limit.")                                                    \
     X(refused_client, "tidings_refused_total", "limit=\"max-connections-per-client\"", "")                   \
     X(refused_dashboards, "tidings_refused_total", "limit=\"dashboards\"", "")                               \
     X(refused_draining, "tidings_refused_total", "limit=\"draining\"", "")                                   \
     X(refused_descriptors, "tidings_refused_total", "limit=\"descriptors\"", "")                             \
-    X(refused_banned, "tidings_refused_total", "limit=\"ban\"", "")                                          \
-    X(refused_barred, "tidings_refused_total", "limit=\"ban-of-address-or-token\"", "")                      \
+    X(refused_banned, "tidings_refused_total", "limit=\"bans\"", "")                                         \
     X(refused_address, "tidings_refused_total", "limit=\"max-connections-per-address\"", "")                 \
     X(refused_connect_rate, "tidings_refused_total", "limit=\"connect-rate\"", "")                           \
     X(refused_connect_rate_address, "tidings_refused_total", "limit=\"connect-rate-per-address\"", "")       \

@@ -1,7 +1,7 @@
 // Rates, limits by address, and whose address counts.
 
 import assert from "node:assert/strict";
-import { writeFile } from "node:fs/promises";
+import { readFile, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { describe, test } from "node:test";
 import { assertProblem } from "../lib/expect.mjs";
@@ -142,4 +142,23 @@ test("SIGHUP changes limits, and a wrong one changes nothing", async (t) => {
   assert.match((await hub.get("/metrics")).text, /tidings_limit{limit="publish-rate"} 1\n/);
   await reload("publish-rate = 0\n", /settings read again/);
   assert.equal((await notify(hub)).status, 200);
+});
+
+test("each limit has one name: its ceiling, its use, its refusals, the dashboard and the page", async (t) => {
+  const nobody = "http://127.0.0.1:9/"; // is never asked
+  const hub = await Hub.started(t, ["--authorize-url", nobody, "--event-url", nobody]);
+  const metrics = (await hub.get("/metrics")).text;
+  const named = (metric) => [...metrics.matchAll(new RegExp(`^${metric}{limit="([^"]+)"} \\d+$`, "gm"))].map(([, name]) => name).sort();
+  const limits = named("tidings_limit");
+  assert.ok(limits.length > 10, limits.join());
+  assert.deepEqual(named("tidings_refused_total"), [...limits, "descriptors", "draining"].sort());
+  for (const name of named("tidings_limit_used")) assert.ok(limits.includes(name), name);
+
+  const dashboard = await hub.stream(t, "/api/sse/admin/stream");
+  const { limits: shown } = JSON.parse((await dashboard.next(({ event }) => event === "stats")).data);
+  assert.deepEqual(shown.map(({ name }) => name).sort(), limits);
+  assert.deepEqual(shown.filter(({ used }) => used !== null).map(({ name }) => name).sort(), named("tidings_limit_used"));
+
+  const page = await readFile(new URL("../../../docs/limits.md", import.meta.url), "utf8");
+  for (const name of [...limits, "descriptors", "draining"]) assert.ok(page.includes(`\`${name}\``), `docs/limits.md names ${name}`);
 });
