@@ -192,6 +192,9 @@ struct tidings_config {
     uint32_t history_bytes;       /* bytes per stream [1 MiB] */
     uint32_t history_ttl;         /* milliseconds [5 m]; 0 = no limit of age */
     uint64_t history_total_bytes; /* bytes for the hub [32 MiB] */
+    uint64_t max_stalled_bytes;   /* bytes of events that are kept no more and that readers have received the
+                                     beginning   of; beyond, those in the oldest ones are ended [64 MiB]; 0 = no
+                                     limit */
     enum tidings_slow_reader slow_reader;
 
     /* Topics that are kept differently; NULL if count is 0, copied by the hub, at most

@@ -375,6 +375,14 @@ static const struct setting limit_rows[] = {
      .help =
          "gzip for event streams whose readers accept it: auto compresses what travels in the clear, on also "
          "what travels over TLS (docs/compression.md says when that is wise)"},
+    {.name = "max-stalled-bytes",
+     .kind = SETTING_SIZE,
+     AT(config.max_stalled_bytes),
+     .max = 1024 * 1024 * MIB,
+     .reload = true,
+     .help = "bytes of events that are kept no more, but of which some reader has got the beginning and not "
+             "the end; "
+             "beyond, the streams of those that stand in the oldest ones are ended; 0 = no limit"},
     {.name = "slow-reader",
      .kind = SETTING_ENUM,
      AT(config.slow_reader),

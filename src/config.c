@@ -43,6 +43,7 @@ void tidings_config_init(struct tidings_config *config)
         .history_bytes = KIB * KIB,
         .history_ttl = 300 * SECOND,
         .history_total_bytes = 32ull * KIB * KIB,
+        .max_stalled_bytes = 64ull * KIB * KIB,
         .slow_reader = TIDINGS_SLOW_RESYNC,
         .store_sync = TIDINGS_SYNC_NORMAL,
         .publish_timeout = 10 * SECOND,

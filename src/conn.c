@@ -126,11 +126,22 @@ void conn_set_state(struct conn *c, enum conn_state state)
     c->state = (uint8_t)state;
 }
 
+void conn_leave_event(struct loop *l, struct conn *c)
+{
+    struct conn_io *io = c->io;
+    if (!io || !io->partial)
+        return;
+    log_unstall(l->log, io->partial);
+    event_unref(io->partial);
+    io->partial = NULL;
+    io->partial_block = NULL;
+}
+
 static void drop_buffers(struct loop *l, struct conn *c)
 {
     if (!c->io)
         return;
-    event_unref(c->io->partial);
+    conn_leave_event(l, c);
     conn_drop_in(l, c);
     conn_release(l, c);
     auth_forget(&c->io->who);

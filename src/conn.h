@@ -197,6 +197,9 @@ struct conn *conn_open(struct loop *l, int fd, const struct io_peer *peer);
 struct conn *conn_open_carried(struct loop *l, const struct carrier *carrier, struct h2_stream *stream,
                                const struct conn *parent);
 
+/* The event in the middle of which it stands is sent, or will never be. */
+void conn_leave_event(struct loop *l, struct conn *c);
+
 /* Unlinks, closes the socket (reset: throws away what is not sent), tells the handler if it was a stream. */
 void conn_close(struct loop *l, struct conn *c, enum close_cause cause, bool reset);
 

@@ -98,9 +98,7 @@ static enum deliver_result flush_partial(struct loop *l, struct conn *c)
     if ((size_t)sent < left)
         return DELIVER_WAIT;
     count_delivered(l, c, 1);
-    event_unref(io->partial);
-    io->partial = NULL;
-    io->partial_block = NULL;
+    conn_leave_event(l, c);
     conn_trim(l, c);
     return DELIVER_DONE;
 }
@@ -195,6 +193,7 @@ static bool keep_partial(struct loop *l, struct conn *c, struct event *e, const 
     io->partial_block = block;
     io->partial_off = (uint32_t)sent;
     event_ref(e);
+    log_stall(l->log, e);
     return true;
 }
 
@@ -501,6 +500,73 @@ void deliver_due(struct loop *l, struct conn *c)
         conn_set_deadline(l, c, time_left(l, c));
     } else {
         deliver_end(l, c, CLOSE_AGE);
+    }
+}
+
+/* ---- readers that stand still ---- */
+
+static bool is_over_limit(struct loop *l)
+{
+    uint64_t limit = l->config.max_stalled_bytes;
+    if (limit == 0)
+        return false;
+    log_lock(l->log);
+    bool over = l->log->stalled_bytes > limit;
+    log_unlock(l->log);
+    return over;
+}
+
+/* The number of the event in the middle of which the connection stands; 0: of none that it alone holds. */
+static uint64_t stalled_in(struct loop *l, const struct conn *c)
+{
+    struct event *e = c->flags & CONN_BLOCKED && c->io ? c->io->partial : NULL;
+    if (!e)
+        return 0;
+    log_lock(l->log);
+    bool gone = !e->channel;
+    log_unlock(l->log);
+    return gone ? e->seq : 0;
+}
+
+struct span_of_numbers {
+    uint64_t first, last; /* first 0: none */
+};
+
+static struct span_of_numbers find_stalled(struct loop *l)
+{
+    struct span_of_numbers found = {0};
+    for (uint32_t i = 0; i < slab_end(&l->conns); i++) {
+        struct conn *c = slab_get(&l->conns, i);
+        uint64_t seq = c ? stalled_in(l, c) : 0;
+        if (seq == 0)
+            continue;
+        found.first = found.first == 0 || seq < found.first ? seq : found.first;
+        found.last = seq > found.last ? seq : found.last;
+    }
+    return found;
+}
+
+static void end_stalled(struct loop *l, uint64_t up_to)
+{
+    for (uint32_t i = 0; i < slab_end(&l->conns); i++) {
+        struct conn *c = slab_get(&l->conns, i);
+        uint64_t seq = c ? stalled_in(l, c) : 0;
+        if (seq == 0 || seq > up_to)
+            continue;
+        stats_add(&l->stats.refused_stalled, 1);
+        conn_close(l, c, CLOSE_SLOW, true); /* half an event cannot be taken back */
+    }
+}
+
+/* The older half of the numbers each time: whoever drags one event out is in an older one than the merely
+ * slow. */
+void deliver_relieve(struct loop *l)
+{
+    while (is_over_limit(l)) {
+        struct span_of_numbers stalled = find_stalled(l);
+        if (stalled.first == 0)
+            return; /* those of other loops */
+        end_stalled(l, stalled.first + (stalled.last - stalled.first) / 2);
     }
 }
 

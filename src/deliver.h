@@ -34,6 +34,10 @@ void deliver_news(struct loop *l);
 /* Drops what deliver_news() has kept for this turn. */
 void deliver_turn_end(struct loop *l);
 
+/* Ends streams that stand in the middle of events that the log has given up, those in the oldest ones first,
+ * until such events take no more than max_stalled_bytes. */
+void deliver_relieve(struct loop *l);
+
 /* Sends `__heartbeat` if it is due. */
 void deliver_heartbeat(struct loop *l, struct conn *c);
 

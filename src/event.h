@@ -60,6 +60,7 @@ struct event {
     uint16_t name_len;
     bool kept;               /* may be replayed from history (not ttl 0) */
     bool stored;             /* a store has it too, and is told when the log gives it up */
+    uint32_t stalls;         /* log's: readers that stand in the middle of it */
     uint64_t seq;            /* 0 until it is published */
     uint64_t ts;             /* wall clock, ms */
     uint64_t expires;        /* monotonic ms; UINT64_MAX = never. Not replayed afterwards */

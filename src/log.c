@@ -211,11 +211,29 @@ static void evict(struct log *log, struct channel *c, uint32_t i, bool replaced)
     if (e->stored && log->watch.gone)
         log->watch.gone(log->watch.user, e->seq);
     e->channel = NULL;
+    if (e->stalls > 0)
+        log->stalled_bytes += event_footprint(e);
     event_unref(e);
     if (r->count == 0 || r->missed == r->kept)
         raise_mark(log, log_slot(c), r->missed);
     if (r->count == 0)
         emptied(log, c);
+}
+
+void log_stall(struct log *log, struct event *e)
+{
+    log_lock(log);
+    if (e->stalls++ == 0 && !e->channel)
+        log->stalled_bytes += event_footprint(e);
+    log_unlock(log);
+}
+
+void log_unstall(struct log *log, struct event *e)
+{
+    log_lock(log);
+    if (--e->stalls == 0 && !e->channel)
+        log->stalled_bytes -= event_footprint(e);
+    log_unlock(log);
 }
 
 static bool has_too_much_history(const struct ring *r, const struct log_policy *p)

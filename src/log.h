@@ -124,8 +124,9 @@ struct log {
     struct event *sweep; /* where the sweep over all of them goes on */
     uint64_t held_bytes; /* of events, and of the channels and rings that hold some */
     uint64_t held_events;
-    uint64_t evicted;    /* events given up so far, whatever the reason */
-    uint64_t *forgotten; /* LOG_FORGOTTEN marks by key hash: `missed` of channels that hold nothing */
+    uint64_t evicted;       /* events given up so far, whatever the reason */
+    uint64_t stalled_bytes; /* of events given up that readers still stand in the middle of */
+    uint64_t *forgotten;    /* LOG_FORGOTTEN marks by key hash: `missed` of channels that hold nothing */
 };
 
 /* A new epoch (the time and chance) and new seeds, no number used yet. 0 or -errno. */
@@ -134,6 +135,12 @@ int log_identity_make(struct log_identity *id, const struct clock *clock);
 /* Makes the lock and the two channels that always exist. 0, -ENOMEM or -errno. */
 int log_init(struct log *log, const struct log_policies *policies, const struct log_identity *id,
              const struct clock *clock);
+
+/* A reader was sent the beginning of an event, and needs the rest whatever happens; it has a reference of its
+ * own. Until it leaves it again, by the end of the event or its own, the event's bytes are counted if the log
+ * gives it up. Both take the lock. */
+void log_stall(struct log *log, struct event *e);
+void log_unstall(struct log *log, struct event *e);
 
 /* Others from now on; what is too much is given up by the next sweep. Walks all channels. */
 void log_set_policies(struct log *log, const struct log_policies *policies);

@@ -92,6 +92,7 @@ unsigned service_limits(const struct service *s, struct service_limit out[SERVIC
     const struct registry *reg = s->registry;
     log_lock(s->log);
     uint64_t streams = reg->connections, dashboards = reg->dashboards, held = s->log->held_bytes;
+    uint64_t stalled = s->log->stalled_bytes;
     uint64_t bans = (uint64_t)reg->bans.count + reg->banned_addresses.count + reg->banned_tokens.count;
     struct tidings_config config = *s->config;
     log_unlock(s->log);
@@ -103,6 +104,7 @@ unsigned service_limits(const struct service *s, struct service_limit out[SERVIC
                            COUNTER(s, refused_address));
     out[n++] = with_use("dashboards", REGISTRY_DASHBOARDS_MAX, dashboards, COUNTER(s, refused_dashboards));
     out[n++] = with_use("history-total-bytes", config.history_total_bytes, held, 0);
+    out[n++] = with_use("max-stalled-bytes", config.max_stalled_bytes, stalled, COUNTER(s, refused_stalled));
     out[n++] = with_use("request-memory", LOOP_REQUEST_MEMORY * s->loop_count, request_bytes,
                         COUNTER(s, refused_memory));
     out[n++] = with_use("bans", 3ull * BANS_MAX, bans, COUNTER(s, refused_banned));

@@ -60,7 +60,7 @@ struct service_limit {
     uint64_t refused; /* since the start */
 };
 
-#define SERVICE_LIMITS_MAX 16
+#define SERVICE_LIMITS_MAX 20
 unsigned service_limits(const struct service *s, struct service_limit out[SERVICE_LIMITS_MAX]);
 
 /* Logs a stream's beginning and calls the embedder. */

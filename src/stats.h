@@ -56,6 +56,7 @@
     X(refused_publish_rate_key, "tidings_refused_total", "limit=\"publish-rate-per-key\"", "")               \
     X(refused_guessing, "tidings_refused_total", "limit=\"auth-failure-rate-per-address\"", "")              \
     X(refused_memory, "tidings_refused_total", "limit=\"request-memory\"", "")                               \
+    X(refused_stalled, "tidings_refused_total", "limit=\"max-stalled-bytes\"", "")                           \
     X(denied_missing, "tidings_denied_total", "reason=\"missing\"",                                          \
       "Requests refused for their credentials.")                                                             \
     X(denied_invalid, "tidings_denied_total", "reason=\"invalid\"", "")                                      \

@@ -658,6 +658,7 @@ void worker_turn(struct loop *l, int max_wait_ms)
         l->next_tick = l->now + TICK_MS;
         acceptor_tick(l);
         sweep(l);
+        deliver_relieve(l);
         l->handler->on_tick(l->user, l);
     }
 }

@@ -74,6 +74,8 @@ static const char *leftover_of_loop(struct loop *l)
 /* History stays, but nothing that was held for live readers only. */
 static const char *leftover_of_log(const struct log *log)
 {
+    if (log->stalled_bytes > 0)
+        return "events that nobody is in the middle of";
     for (uint32_t i = 0; i < log->table_size; i++)
         for (const struct channel *c = log->table[i]; c; c = c->bucket)
             if (c != log->all && c != log->admin && (!c->ring || c->ring->count == 0))

@@ -358,6 +358,123 @@ static void test_stuck_readers_cost_nothing(void **state)
     steps_stop(&h);
 }
 
+#define DRAGGING 40
+#define BIG      (64 * 1024)
+
+/* Each of them stands in the middle of an event of its own, which history has given up since. */
+static void drag(struct sim_hub *h, uint32_t *socks)
+{
+    static char json[BIG];
+    char name[16];
+    memset(json, '7', sizeof(json));
+    for (unsigned i = 0; i < DRAGGING; i++) {
+        char request[96];
+        int n = snprintf(request, sizeof(request), "GET /api/sse/subscribe/c%u HTTP/1.0\r\n\r\n", i);
+        socks[i] = sim_connect(h->sim, i % h->config.loops);
+        sim_send(h->sim, socks[i], request, (size_t)n);
+        assert_true(sim_settle(h->sim));
+        snprintf(name, sizeof(name), "c%u", i);
+        assert_int_equal(tidings_send_event(h->hub, name, "big", json, sizeof(json)), 1);
+        assert_true(sim_settle(h->sim));
+        assert_int_equal(tidings_send_event(h->hub, name, "next", "1", 1), 1);
+        assert_true(sim_settle(h->sim));
+    }
+}
+
+static uint64_t stalled_bytes(const struct sim_hub *h)
+{
+    return hub_service(h->hub)->log->stalled_bytes;
+}
+
+static void start_dragging(struct sim_hub *h, uint32_t *socks, uint64_t limit)
+{
+    sim_hub_init(h, 22);
+    h->options.down = 4096;
+    h->config.loops = 2;
+    h->config.history_size = 1;
+    h->config.max_stalled_bytes = limit;
+    steps_start(h);
+    drag(h, socks);
+}
+
+static void stop_dragging(struct sim_hub *h, const uint32_t *socks)
+{
+    for (unsigned i = 0; i < DRAGGING; i++)
+        sim_close(h->sim, socks[i]);
+    assert_true(sim_settle(h->sim));
+    assert_int_equal(stalled_bytes(h), 0);
+    steps_stop(h);
+}
+
+static void test_events_that_are_dragged_out_are_bounded(void **state)
+{
+    (void)state;
+    enum { LIMIT = 16 * BIG };
+    uint32_t socks[DRAGGING];
+    struct sim_hub h;
+    start_dragging(&h, socks, LIMIT);
+    assert_true(sim_pass(h.sim, 200, STEP));
+    assert_true(stalled_bytes(&h) <= LIMIT);
+    uint64_t left = tidings_total_connections(h.hub);
+    assert_true(left >= 4 && left < 16);
+    assert_int_equal(COUNTER(&h, refused_stalled), DRAGGING - left);
+    assert_int_equal(COUNTER(&h, closed_slow), DRAGGING - left);
+    unsigned ended = 0;
+    for (unsigned i = 0; i < DRAGGING;
+         i++) { /* on each of the loops those in the oldest events, by a reset */
+        ended += sim_was_reset(h.sim, socks[i]);
+        assert_true(i < 2 || !sim_was_reset(h.sim, socks[i]) || sim_was_reset(h.sim, socks[i - 2]));
+    }
+    assert_int_equal(ended, DRAGGING - left);
+    assert_true(sim_pass(h.sim, 1000, STEP));
+    assert_int_equal(tidings_total_connections(h.hub), left);
+    stop_dragging(&h, socks);
+}
+
+static void test_no_limit_to_dragging(void **state)
+{
+    (void)state;
+    uint32_t socks[DRAGGING];
+    struct sim_hub h;
+    start_dragging(&h, socks, 0);
+    assert_true(sim_pass(h.sim, 1000, STEP));
+    assert_true(stalled_bytes(&h) > DRAGGING * BIG);
+    assert_int_equal(tidings_total_connections(h.hub), DRAGGING);
+    stop_dragging(&h, socks);
+}
+
+/* What history still has costs nothing more, however many stand in it; and who reads on leaves it. */
+static void test_what_is_kept_is_not_counted(void **state)
+{
+    (void)state;
+    static char json[BIG];
+    uint32_t socks[DRAGGING];
+    struct sim_hub h;
+    sim_hub_init(&h, 23);
+    h.options.down = 4096;
+    h.config.history_size = 1;
+    h.config.max_stalled_bytes = 1;
+    steps_start(&h);
+    memset(json, '7', sizeof(json));
+    for (unsigned i = 0; i < DRAGGING; i++) {
+        socks[i] = sim_connect(h.sim, 0);
+        sim_send(h.sim, socks[i], "GET /api/sse/subscribe/a HTTP/1.0\r\n\r\n", 39);
+    }
+    assert_true(sim_settle(h.sim));
+    assert_int_equal(tidings_broadcast(h.hub, "big", json, sizeof(json)), DRAGGING);
+    assert_true(sim_pass(h.sim, 1000, STEP));
+    assert_int_equal(stalled_bytes(&h), 0);
+    assert_int_equal(tidings_total_connections(h.hub), DRAGGING);
+    for (unsigned i = 0; i < DRAGGING; i++)
+        sim_count_only(h.sim, socks[i]);
+    assert_true(sim_settle(h.sim));
+    assert_int_equal(tidings_broadcast(h.hub, "next", "1", 1), DRAGGING);
+    assert_true(sim_pass(h.sim, 1000, STEP));
+    assert_int_equal(stalled_bytes(&h), 0);
+    assert_int_equal(tidings_total_connections(h.hub), DRAGGING);
+    stop_dragging(&h, socks);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -369,6 +486,9 @@ int main(void)
         cmocka_unit_test(test_long_times),
         cmocka_unit_test(test_no_heartbeat_into_a_full_socket),
         cmocka_unit_test(test_stuck_readers_cost_nothing),
+        cmocka_unit_test(test_events_that_are_dragged_out_are_bounded),
+        cmocka_unit_test(test_no_limit_to_dragging),
+        cmocka_unit_test(test_what_is_kept_is_not_counted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
