@@ -11,8 +11,11 @@
  *
  * What a peer may not do without end: leave a head incomplete (head_timeout), keep an empty session
  * (idle_timeout), send frames that cost us work and carry nothing (`credit`; PING, SETTINGS, PRIORITY,
- * WINDOW_UPDATE, RST_STREAM, empty DATA), open and reset streams (nghttp2's own limit), send heads in many
- * CONTINUATION frames (the same), or more fields than the limits allow.
+ * WINDOW_UPDATE, RST_STREAM, empty DATA), open streams only to have them reset (`resets`), send heads in many
+ * CONTINUATION frames (nghttp2's own limit), or more fields than the limits allow.
+ *
+ * Deliberately not here: nghttp2's own limit of resets. It counts those of streams that have lived, too, and
+ * a proxy that carries many honest readers resets one for each reader that leaves.
  */
 #include "h2.h"
 
@@ -27,7 +30,7 @@
 
 #define CREDIT_START  1000
 #define CREDIT_SECOND 100 /* that come back each second, up to CREDIT_START */
-#define RESET_BURST   500
+#define RESET_START   500 /* streams that the peer had reset before they were answered, or by its fault */
 #define RESET_SECOND  50
 #define CONTINUATIONS 32
 #define SETTINGS_MAX  32
@@ -49,15 +52,45 @@ static struct h2_stream *stream_of(nghttp2_session *ng, int32_t id)
     return id > 0 ? nghttp2_session_get_stream_user_data(ng, id) : NULL;
 }
 
-static void refill(struct h2_session *s)
+/* The session must end for this, as soon as nghttp2 is not on the stack; for callbacks to return. */
+static int give_up(struct h2_session *s, uint32_t error)
 {
-    uint32_t now = (uint32_t)s->loop->now, age = now - s->credit_at;
-    uint64_t gained = (uint64_t)age * CREDIT_SECOND / 1000;
-    if (gained == 0)
-        return;
-    s->credit_at = now;
-    if (s->credit < CREDIT_START)
-        s->credit = gained > CREDIT_START - s->credit ? CREDIT_START : s->credit + (uint32_t)gained;
+    if (s->error == NGHTTP2_NO_ERROR)
+        s->error = error;
+    return NGHTTP2_ERR_CALLBACK_FAILURE;
+}
+
+static int too_much(struct h2_session *s)
+{
+    if (s->error == NGHTTP2_NO_ERROR)
+        stats_add(&s->loop->stats.h2_floods, 1);
+    return give_up(s, NGHTTP2_ENHANCE_YOUR_CALM);
+}
+
+/* Takes one of what may be done `start` times at once, and `second` times more each second. */
+static bool spend(const struct h2_session *s, struct h2_allowance *a, uint32_t start, uint32_t second)
+{
+    uint32_t now = (uint32_t)s->loop->now;
+    uint64_t gained = (uint64_t)(now - a->at) * second / 1000;
+    if (gained > 0) {
+        a->at = now;
+        if (a->left < start)
+            a->left = gained > start - a->left ? start : a->left + (uint32_t)gained;
+    }
+    if (a->left == 0)
+        return false;
+    a->left--;
+    return true;
+}
+
+static int spend_credit(struct h2_session *s)
+{
+    return spend(s, &s->credit, CREDIT_START, CREDIT_SECOND) ? 0 : too_much(s);
+}
+
+static int spend_reset(struct h2_session *s)
+{
+    return spend(s, &s->resets, RESET_START, RESET_SECOND) ? 0 : too_much(s);
 }
 
 static bool is_free(const nghttp2_frame_hd *hd)
@@ -66,20 +99,23 @@ static bool is_free(const nghttp2_frame_hd *hd)
            (hd->type == NGHTTP2_DATA && (hd->length > 0 || hd->flags & NGHTTP2_FLAG_END_STREAM));
 }
 
+/* HEADERS on a stream that has ended, or was passed over (RFC 9113 section 5.1.1). nghttp2 skips them,
+ * because they may be trailers that have crossed a RST_STREAM of ours: so may those up to `spoiled`. */
+static bool is_late(const struct h2_session *s, const nghttp2_frame_hd *hd)
+{
+    return hd->type == NGHTTP2_HEADERS && hd->stream_id % 2 == 1 && hd->stream_id <= s->last_id &&
+           hd->stream_id > s->spoiled && !nghttp2_session_find_stream(s->ng, hd->stream_id);
+}
+
 static int on_begin_frame(nghttp2_session *ng, const nghttp2_frame_hd *hd, void *user)
 {
     (void)ng;
     struct h2_session *s = user;
-    if (is_free(hd))
-        return 0;
-    refill(s);
-    if (s->credit == 0) {
-        stats_add(&s->loop->stats.h2_floods, 1);
-        nghttp2_session_terminate_session(ng, NGHTTP2_ENHANCE_YOUR_CALM);
-        return 0;
-    }
-    s->credit--;
-    return 0;
+    if (is_late(s, hd))
+        return give_up(s, NGHTTP2_STREAM_CLOSED);
+    if (hd->type == NGHTTP2_PRIORITY && hd->stream_id == 0) /* RFC 9113 section 6.3 */
+        return give_up(s, NGHTTP2_PROTOCOL_ERROR);
+    return is_free(hd) ? 0 : spend_credit(s);
 }
 
 static int on_begin_headers(nghttp2_session *ng, const nghttp2_frame *frame, void *user)
@@ -87,6 +123,7 @@ static int on_begin_headers(nghttp2_session *ng, const nghttp2_frame *frame, voi
     struct h2_session *s = user;
     if (frame->headers.cat != NGHTTP2_HCAT_REQUEST)
         return 0;
+    s->last_id = frame->hd.stream_id;
     if (s->heads == 0)
         s->head_deadline = (uint32_t)s->loop->now + s->loop->config.head_timeout;
     struct h2_stream *stream = h2_stream_open(s, frame->hd.stream_id);
@@ -101,12 +138,12 @@ static int on_begin_headers(nghttp2_session *ng, const nghttp2_frame *frame, voi
 static int on_header(nghttp2_session *ng, const nghttp2_frame *frame, const uint8_t *name, size_t name_len,
                      const uint8_t *value, size_t value_len, uint8_t flags, void *user)
 {
-    (void)flags, (void)user;
+    (void)flags;
     struct h2_stream *stream = stream_of(ng, frame->hd.stream_id);
     if (!stream || h2_stream_field(stream, (struct span){(const char *)name, name_len},
                                    (struct span){(const char *)value, value_len}))
         return 0;
-    return NGHTTP2_ERR_CALLBACK_FAILURE;
+    return too_much(user);
 }
 
 static void blocked_may_go_on(struct h2_session *s)
@@ -124,6 +161,13 @@ static void on_window(struct h2_session *s, struct h2_stream *stream, int32_t id
         conn_list(s->loop, stream->conn);
 }
 
+/* A DATA frame that is nothing but padding. */
+static bool is_hollow(const nghttp2_frame *frame)
+{
+    return frame->hd.length > 0 && frame->hd.length == frame->data.padlen &&
+           !(frame->hd.flags & NGHTTP2_FLAG_END_STREAM);
+}
+
 static int on_frame(nghttp2_session *ng, const nghttp2_frame *frame, void *user)
 {
     struct h2_session *s = user;
@@ -139,7 +183,9 @@ static int on_frame(nghttp2_session *ng, const nghttp2_frame *frame, void *user)
     case NGHTTP2_DATA:
         if (stream && ends)
             h2_stream_ended(stream);
-        break;
+        return is_hollow(frame) ? spend_credit(s) : 0;
+    case NGHTTP2_RST_STREAM:
+        return stream && !stream->heard ? spend_reset(s) : 0;
     case NGHTTP2_WINDOW_UPDATE:
         on_window(s, stream, frame->hd.stream_id);
         break;
@@ -150,6 +196,38 @@ static int on_frame(nghttp2_session *ng, const nghttp2_frame *frame, void *user)
     default:
         break;
     }
+    return 0;
+}
+
+/* A stream was refused before it became one. */
+static int on_invalid_frame(nghttp2_session *ng, const nghttp2_frame *frame, int error, void *user)
+{
+    (void)ng, (void)error;
+    struct h2_session *s = user;
+    if (frame->hd.type == NGHTTP2_HEADERS && frame->hd.stream_id > s->spoiled)
+        s->spoiled = frame->hd.stream_id;
+    return 0;
+}
+
+/* Is it the peer's fault that we reset a stream? */
+static bool is_peers_fault(uint32_t error)
+{
+    return error != NGHTTP2_NO_ERROR && error != NGHTTP2_CANCEL && error != NGHTTP2_INTERNAL_ERROR;
+}
+
+static int on_frame_sent(nghttp2_session *ng, const nghttp2_frame *frame, void *user)
+{
+    struct h2_session *s = user;
+    struct h2_stream *stream = stream_of(ng, frame->hd.stream_id);
+    if (frame->hd.type == NGHTTP2_HEADERS && stream)
+        stream->heard = stream->answered;
+    if (frame->hd.type != NGHTTP2_RST_STREAM)
+        return 0;
+    if (frame->hd.stream_id > s->spoiled)
+        s->spoiled = frame->hd.stream_id;
+    /* A peer that has us do the resetting is no better than one that does it (CVE-2025-8671). */
+    if (is_peers_fault(frame->rst_stream.error_code))
+        spend_reset(s);
     return 0;
 }
 
@@ -212,6 +290,8 @@ static nghttp2_session_callbacks *make_callbacks(void)
     nghttp2_session_callbacks_set_on_begin_headers_callback(cb, on_begin_headers);
     nghttp2_session_callbacks_set_on_header_callback(cb, on_header);
     nghttp2_session_callbacks_set_on_frame_recv_callback(cb, on_frame);
+    nghttp2_session_callbacks_set_on_invalid_frame_recv_callback(cb, on_invalid_frame);
+    nghttp2_session_callbacks_set_on_frame_send_callback(cb, on_frame_sent);
     nghttp2_session_callbacks_set_on_data_chunk_recv_callback(cb, on_data);
     nghttp2_session_callbacks_set_on_stream_close_callback(cb, on_stream_close);
     nghttp2_session_callbacks_set_send_data_callback(cb, h2_stream_put_data);
@@ -226,7 +306,7 @@ static nghttp2_option *make_options(void)
     nghttp2_option_set_no_auto_window_update(o, 1);
     nghttp2_option_set_max_outbound_ack(o, ACKS_MAX);
     nghttp2_option_set_max_settings(o, SETTINGS_MAX);
-    nghttp2_option_set_stream_reset_rate_limit(o, RESET_BURST, RESET_SECOND);
+    nghttp2_option_set_stream_reset_rate_limit(o, UINT32_MAX, UINT32_MAX); /* see above */
     nghttp2_option_set_max_continuations(o, CONTINUATIONS);
     nghttp2_option_set_no_closed_streams(o, 1);
     return o;
@@ -279,8 +359,8 @@ static struct h2_session *make(struct loop *l, struct conn *c)
         return NULL;
     s->loop = l;
     s->conn = c;
-    s->credit = CREDIT_START;
-    s->credit_at = (uint32_t)l->now;
+    s->credit = (struct h2_allowance){CREDIT_START, (uint32_t)l->now};
+    s->resets = (struct h2_allowance){RESET_START, (uint32_t)l->now};
     if (make_nghttp2(s) != 0) {
         free(s);
         return NULL;
@@ -326,6 +406,10 @@ static void limit_time(struct h2_session *s)
 /* After bytes were taken in or sent: what follows from the session's state. */
 static void settle(struct h2_session *s)
 {
+    if (s->error != NGHTTP2_NO_ERROR && !s->broken) {
+        nghttp2_session_terminate_session(s->ng, s->error);
+        h2_pump(s);
+    }
     if (s->broken)
         fail(s->loop, s->conn);
     else if (!nghttp2_session_want_read(s->ng) && !nghttp2_session_want_write(s->ng))
@@ -334,15 +418,24 @@ static void settle(struct h2_session *s)
         limit_time(s);
 }
 
+/* nghttp2 takes nothing more. */
+static void gave_up(struct h2_session *s, ssize_t error)
+{
+    if (error == NGHTTP2_ERR_FLOODED || error == NGHTTP2_ERR_TOO_MANY_CONTINUATIONS)
+        too_much(s);
+    else if (error == NGHTTP2_ERR_NOMEM || (error == NGHTTP2_ERR_CALLBACK_FAILURE && !s->error))
+        s->broken = true;
+    else
+        give_up(s, NGHTTP2_PROTOCOL_ERROR);
+}
+
 static void take_in(struct h2_session *s, const char *p, size_t n)
 {
     s->reading = true;
     ssize_t rc = nghttp2_session_mem_recv(s->ng, (const uint8_t *)p, n);
     s->reading = false;
-    if (rc == NGHTTP2_ERR_NOMEM || rc == NGHTTP2_ERR_CALLBACK_FAILURE)
-        s->broken = true;
-    else if (rc < 0) /* it has a GOAWAY to send, and takes nothing more */
-        nghttp2_session_terminate_session(s->ng, NGHTTP2_PROTOCOL_ERROR);
+    if (rc < 0)
+        gave_up(s, rc);
     h2_pump(s);
     settle(s);
 }

@@ -241,7 +241,7 @@ int h2_stream_put_data(nghttp2_session *ng, nghttp2_frame *frame, const uint8_t 
     struct buf *out = &s->session->conn->io->out;
     buf_append(out, (const char *)head, 9);
     copy_out(s, out, length);
-    s->session->credit += 2; /* that peer may answer it with WINDOW_UPDATE */
+    s->session->credit.left += 2; /* that peer may answer it with WINDOW_UPDATE */
     return out->failed ? NGHTTP2_ERR_CALLBACK_FAILURE : 0;
 }
 

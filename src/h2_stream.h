@@ -22,23 +22,32 @@
 
 struct h2_stream;
 
+/* What a peer may do so and so often; see h2.c. */
+struct h2_allowance {
+    uint32_t left;
+    uint32_t at; /* loop time up to which it has grown */
+};
+
 /* One connection; see h2.h. */
 struct h2_session {
     nghttp2_session *ng;
     struct loop *loop;
-    struct conn *conn;         /* the one with the socket */
-    struct h2_stream *streams; /* all that are open */
-    struct h2_stream *sending; /* whose bytes are being framed right now */
-    struct h2_session *next;   /* in the loop's list of those with something to send */
-    uint32_t count;            /* streams */
-    uint32_t heads;            /* requests whose head is not complete */
-    uint32_t head_deadline;    /* of the oldest of them; loop time */
-    uint32_t credit;           /* frames that cost us something and may still come; see h2.c */
-    uint32_t credit_at;        /* loop time */
-    bool reading;              /* nghttp2 is taking in bytes: nothing can be taken out of it */
-    bool listed;               /* in the loop's list */
-    bool broken;               /* memory was short, or nghttp2 gave up: closed when nobody is on the stack */
-    bool greeted;              /* the peer's SETTINGS are here */
+    struct conn *conn;          /* the one with the socket */
+    struct h2_stream *streams;  /* all that are open */
+    struct h2_stream *sending;  /* whose bytes are being framed right now */
+    struct h2_session *next;    /* in the loop's list of those with something to send */
+    uint32_t count;             /* streams */
+    uint32_t heads;             /* requests whose head is not complete */
+    uint32_t head_deadline;     /* of the oldest of them; loop time */
+    struct h2_allowance credit; /* frames that cost us something and may still come */
+    struct h2_allowance resets; /* streams that may still be opened for nothing */
+    int32_t last_id;            /* the latest stream that was opened */
+    int32_t spoiled;            /* the latest one that we reset, or refused: its peer may not know yet */
+    uint32_t error;             /* why it has to end; NO_ERROR: it goes on */
+    bool reading;               /* nghttp2 is taking in bytes: nothing can be taken out of it */
+    bool listed;                /* in the loop's list */
+    bool broken;                /* memory was short, or nghttp2 gave up: closed when nobody is on the stack */
+    bool greeted;               /* the peer's SETTINGS are here */
 };
 
 /* A request head while its fields come. */
@@ -63,6 +72,7 @@ struct h2_stream {
     int32_t id;
     uint32_t owed; /* bytes of the body that came and were not given back to the stream's window */
     bool answered; /* the head of an answer was handed over */
+    bool heard;    /* and was framed */
     bool ending;   /* nothing comes after what was sent */
     bool over;     /* nghttp2 has closed it, or is about to with the session */
 };
