@@ -15,7 +15,7 @@ const over = process.argv.find((word) => OVER.includes(word));
 const words = process.argv.slice(2).filter((word) => !word.startsWith("-"));
 
 // Their subject is a hub in the clear, or they bring clients that know no other.
-const CLEAR = ["browser", "gzip", "h2", "h2-abuse", "hardening", "llm-stream", "run", "soak", "tls"];
+const CLEAR = ["browser", "gzip", "h2", "h2-abuse", "h2-browser", "hardening", "llm-stream", "run", "soak", "tls"];
 // Theirs are the bytes of HTTP/1.1, or an origin that the translator (lib/translator.mjs) would change.
 const HTTP1 = ["bad-http", "cors", "crash", "login"];
 

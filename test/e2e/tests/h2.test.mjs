@@ -3,10 +3,12 @@
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
 import { once } from "node:events";
+import { writeFile } from "node:fs/promises";
 import http2 from "node:http2";
+import path from "node:path";
 import { after, before, describe, test } from "node:test";
 import { promisify } from "node:util";
-import { Hub } from "../lib/hub.mjs";
+import { Hub, tempDir } from "../lib/hub.mjs";
 import { within } from "../lib/wait.mjs";
 
 const run = promisify(execFile);
@@ -163,6 +165,22 @@ describe("HTTP/2", () => {
   test("works from curl", async () => {
     const { stdout } = await run("curl", ["-sS", "--http2-prior-knowledge", "--max-time", "20", "-w", " %{http_version}", `${hub.url}/healthz`]);
     assert.equal(stdout, '{"status":"ok"} 2');
+  });
+
+  test("works from nghttp", async (t) => {
+    const session = await Session.open(t, hub);
+    const reader = await session.ask("GET", "/api/sse/subscribe/nghttp");
+    await reader.until(/__connected/);
+    const body = path.join(await tempDir(t), "message");
+    await writeFile(body, JSON.stringify({ clientId: "nghttp", event: "n", payload: "two" }));
+    const post = [`--data=${body}`, "--header=content-type: application/json", `${hub.url}/api/sse/notify`];
+    const answer = await run("nghttp", ["--timeout=20", ...post]);
+    assert.equal(JSON.parse(answer.stdout).connections, 1);
+    await reader.until(/event: n\ndata: "two"\n/);
+    const { stdout } = await run("nghttp", ["--timeout=20", "--verbose", "--null-out", `${hub.url}/healthz`]);
+    assert.match(stdout, /recv \(stream_id=\d+\) :status: 200\n/);
+    assert.match(stdout, /recv DATA frame <length=15, flags=0x0[01], stream_id=\d+>\n/);
+    assert.doesNotMatch(stdout, /recv (RST_STREAM|GOAWAY)/);
   });
 
   test("says goodbye when it drains, and ends streams in good order", async (t) => {

@@ -11,20 +11,11 @@ import path from "node:path";
 import { describe, test } from "node:test";
 import tls from "node:tls";
 import { promisify } from "node:util";
+import { certificate } from "../lib/certificate.mjs";
 import { Hub, runTidings, tempDir } from "../lib/hub.mjs";
 import { within } from "../lib/wait.mjs";
 
 const run = promisify(execFile);
-
-async function certificate(dir, name, { days = 2, subject = "/CN=localhost", names = "DNS:localhost,IP:127.0.0.1" } = {}) {
-  const [cert, key] = [path.join(dir, `${name}.crt`), path.join(dir, `${name}.key`)];
-  await run("openssl", [
-    ..."req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes".split(" "),
-    ...["-keyout", key, "-out", cert, "-days", String(days), "-subj", subject],
-    ...["-addext", `subjectAltName=${names}`],
-  ]);
-  return { cert, key, ca: await readFile(cert) };
-}
 
 const flags = ({ cert, key }) => ["--tls-cert", cert, "--tls-key", key];
 
