@@ -174,9 +174,10 @@ static int make_tokens(struct auth *a, const struct token_sources *from, char *e
     char what[AUTH_ERROR_MAX - 64] = "";
     if (!from->secret && !from->public_key && !from->jwks)
         return 0;
-    if (token_keys_create(&a->tokens, from, what, sizeof(what)) < 0) {
+    int rc = token_keys_create(&a->tokens, from, what, sizeof(what));
+    if (rc < 0) {
         snprintf(error, AUTH_ERROR_MAX, "keys of tokens: %s", what);
-        return TIDINGS_ECREDENTIALS;
+        return rc;
     }
     return number_tokens(a, from) ? 0 : TIDINGS_ENOMEM;
 }

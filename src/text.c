@@ -298,6 +298,59 @@ bool text_base32(const char *p, unsigned digits, uint64_t *out)
     return true;
 }
 
+static const char base64url[65] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+
+static int base64url_value(char c)
+{
+    if (c >= 'A' && c <= 'Z')
+        return c - 'A';
+    if (c >= 'a' && c <= 'z')
+        return c - 'a' + 26;
+    if (c >= '0' && c <= '9')
+        return c - '0' + 52;
+    return c == '-' ? 62 : c == '_' ? 63 : -1;
+}
+
+ssize_t text_base64url(const char *p, size_t n, char *out)
+{
+    uint32_t bits = 0;
+    unsigned held = 0;
+    char *at = out;
+
+    if (n % 4 == 1)
+        return -1;
+    for (size_t i = 0; i < n; i++) {
+        int value = base64url_value(p[i]);
+
+        if (value < 0)
+            return -1;
+        bits = bits << 6 | (uint32_t)value;
+        held += 6;
+        if (held >= 8) {
+            held -= 8;
+            *at++ = (char)(bits >> held & 0xff);
+        }
+    }
+    return bits & ((1u << held) - 1) ? -1 : at - out;
+}
+
+size_t text_put_base64url(char *out, const void *p, size_t n)
+{
+    const unsigned char *bytes = p;
+    uint32_t bits = 0;
+    unsigned held = 0;
+    char *at = out;
+
+    for (size_t i = 0; i < n; i++) {
+        bits = bits << 8 | bytes[i];
+        for (held += 8; held >= 6; held -= 6)
+            *at++ = base64url[bits >> (held - 6) & 63];
+    }
+    if (held > 0)
+        *at++ = base64url[bits << (6 - held) & 63];
+    return (size_t)(at - out);
+}
+
 static uint64_t rotl(uint64_t x, unsigned n)
 {
     return x << n | x >> (64 - n);

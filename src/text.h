@@ -65,6 +65,15 @@ size_t text_put_u64(char *out, uint64_t n);
 void text_put_base32(char *out, uint64_t n, unsigned digits);
 bool text_base32(const char *p, unsigned digits, uint64_t *out);
 
+/* Strict base64url without padding (RFC 7515 section 2): no other character, no length that no bytes have, no
+ * bits that nobody needs, so that two texts are never the same bytes. out has room for n bytes. The length,
+ * or -1. */
+ssize_t text_base64url(const char *p, size_t n, char *out);
+
+/* Writes n bytes so, no NUL; out has room for TEXT_BASE64URL_LEN(n). Returns the length. */
+#define TEXT_BASE64URL_LEN(n) (((n)*4 + 2) / 3)
+size_t text_put_base64url(char *out, const void *p, size_t n);
+
 /* A 64-bit mixing hash of n bytes with a secret seed, for tables that a stranger fills. */
 uint64_t text_hash(const char *p, size_t n, uint64_t seed);
 

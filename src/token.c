@@ -5,19 +5,22 @@
  *     three parts ──► header: alg, kid, crit ──► a key that is bound to alg ──► signature ──► claims ──►
  * rules
  *
- * Header and claims are read here, strictly (duplicates, trailing bits, padding and white space are refused),
- * so that nobody can make this room and cjose see two different tokens in the same bytes.
+ * Header and claims are read strictly: names that are there twice, spare bits, padding and white space are
+ * refused, so that nobody can make two readers see different tokens in the same bytes. Reading allocates
+ * nothing; only what is believed is kept, in one allocation.
  */
 #include "token.h"
 
-#include <jansson.h>
+#include "members.h"
+
 #include <limits.h>
 #include <openssl/hmac.h>
 #include <stdlib.h>
 #include <string.h>
 #include <tidings.h>
 
-#define SECONDS_MAX 8.64e12 /* what a JavaScript Date can hold */
+#define DATE_MAX       UINT64_C(8640000000000000) /* ms: what a JavaScript Date can hold */
+#define HEADER_MEMBERS 64                         /* of a header, which anybody may send */
 
 #define RESULT_ROW(name, code, detail) [TOKEN_##name] = {code, detail},
 static const struct {
@@ -32,40 +35,6 @@ const char *token_code(enum token_result result)
 const char *token_detail(enum token_result result)
 {
     return results[result].detail;
-}
-
-/* ---- base64url ---- */
-
-static int digit(char c)
-{
-    if (c >= 'A' && c <= 'Z')
-        return c - 'A';
-    if (c >= 'a' && c <= 'z')
-        return c - 'a' + 26;
-    if (c >= '0' && c <= '9')
-        return c - '0' + 52;
-    return c == '-' ? 62 : c == '_' ? 63 : -1;
-}
-
-ssize_t token_base64url(const char *p, size_t n, char *out)
-{
-    uint32_t bits = 0;
-    unsigned held = 0;
-    char *at = out;
-    if (n % 4 == 1)
-        return -1;
-    for (size_t i = 0; i < n; i++) {
-        int value = digit(p[i]);
-        if (value < 0)
-            return -1;
-        bits = bits << 6 | (uint32_t)value;
-        held += 6;
-        if (held >= 8) {
-            held -= 8;
-            *at++ = (char)(bits >> held & 0xff);
-        }
-    }
-    return bits & ((1u << held) - 1) ? -1 : at - out; /* two texts must not be the same bytes */
 }
 
 /* ---- rights ---- */
@@ -152,110 +121,123 @@ static bool split(struct span text, struct parts *parts)
     return parts->header.len > 0 && parts->payload.len > 0 && rest.p && !memchr(rest.p, '.', rest.len);
 }
 
-/* An object in a part, or NULL; *result says why. The caller drops it. */
-static json_t *read_object(struct span part, enum token_result *result)
+/* The object in a part, of which room takes the text; p = NULL if there is none. */
+static struct span read_object(struct span part, unsigned members, char *room)
 {
-    char text[TOKEN_MAX];
-    json_error_t why;
-    *result = TOKEN_MALFORMED;
-    ssize_t n = token_base64url(part.p, part.len, text);
-    if (n < 0 || memchr(text, '\0', (size_t)n)) /* jansson overlooks a NUL behind a number or a word */
-        return NULL;
-    json_t *object = json_loadb(text, (size_t)n, JSON_REJECT_DUPLICATES, &why);
-    explicit_bzero(text, sizeof(text));
-    if (!object && json_error_code(&why) == json_error_out_of_memory)
-        *result = TOKEN_MEMORY;
-    if (object && !json_is_object(object)) {
-        json_decref(object);
-        return NULL;
-    }
-    return object;
-}
-
-static struct span text_of(const json_t *value)
-{
-    return json_is_string(value) ? (struct span){json_string_value(value), json_string_length(value)}
-                                 : (struct span){0};
+    ssize_t n = text_base64url(part.p, part.len, room);
+    struct span object = {room, n < 0 ? 0 : (size_t)n};
+    return n < 0 || members_check(object, members) ? (struct span){0} : object;
 }
 
 /* RFC 8725 section 3.11: a token that was made for something else says so. */
-static bool is_our_type(const json_t *type)
+static bool is_our_type(struct span header, char *room)
 {
-    struct span name = text_of(type);
+    struct member type = members_find(header, "typ");
+    struct span name = members_text(&type, room);
     if (span_starts(name, SPAN("application/")))
         name = behind(name, SPAN("application/"));
-    return !type || span_eq_nocase(name, SPAN("JWT")) || span_eq_nocase(name, SPAN("at+jwt"));
+    return !type.raw.p || span_eq_nocase(name, SPAN("JWT")) || span_eq_nocase(name, SPAN("at+jwt"));
 }
 
-static enum token_result read_header(const json_t *header, enum token_algorithm *algorithm, struct span *kid)
+/* What of a header matters. The texts are in `text` and `room`. */
+struct header {
+    char text[TOKEN_MAX], room[TOKEN_MAX];
+    enum jws_algorithm algorithm;
+    struct span kid; /* p = NULL: it names no key */
+};
+
+static enum token_result read_header(struct span part, struct header *h)
 {
     static const char *const unsupported[] = {"crit", "b64", "enc", "zip"};
-    const json_t *named = json_object_get(header, "kid");
+    struct span object = read_object(part, HEADER_MEMBERS, h->text);
+    if (!object.p)
+        return TOKEN_MALFORMED;
     for (unsigned i = 0; i < sizeof(unsupported) / sizeof(unsupported[0]); i++)
-        if (json_object_get(header, unsupported[i]))
+        if (members_find(object, unsupported[i]).raw.p)
             return TOKEN_HEADER;
-    if (!is_our_type(json_object_get(header, "typ")))
+    struct member alg = members_find(object, "alg"), kid = members_find(object, "kid");
+    if (!is_our_type(object, h->room) || (kid.raw.p && kid.kind != JSON_STRING))
         return TOKEN_HEADER;
-    *kid = text_of(named);
-    if (named && !kid->p)
-        return TOKEN_HEADER;
-    *algorithm = token_algorithm_of(text_of(json_object_get(header, "alg")));
-    return *algorithm == TOKEN_NO_ALGORITHM ? TOKEN_ALGORITHM : TOKEN_OK;
-}
-
-/* Is it what it should be, byte for byte? cjose must be shown nothing else: its decoder ends the process at a
- * `=` in the wrong place (0.6.2, assert() in base64.c). */
-static bool is_base64url(struct span part)
-{
-    char unused[TOKEN_MAX];
-    return token_base64url(part.p, part.len, unused) >= 0;
+    h->algorithm = jws_algorithm_of(members_text(&alg, h->room));
+    h->kid = members_text(&kid, h->room);
+    return h->algorithm == JWS_NO_ALGORITHM ? TOKEN_ALGORITHM : TOKEN_OK;
 }
 
 static enum token_result check_signature(const struct token_keys *keys, const struct parts *parts,
                                          struct span text)
 {
-    enum token_algorithm algorithm = TOKEN_NO_ALGORITHM;
-    enum token_result result;
-    struct span kid = {0};
-    if (!is_base64url(parts->payload))
+    struct header header;
+    char signature[TOKEN_MAX];
+    if (text_base64url(parts->payload.p, parts->payload.len, signature) < 0)
         return TOKEN_MALFORMED;
-    json_t *header = read_object(parts->header, &result);
-    if (!header)
+    enum token_result result = read_header(parts->header, &header);
+    if (result != TOKEN_OK)
         return result;
-    result = read_header(header, &algorithm, &kid);
-    if (result == TOKEN_OK && (parts->signature.len == 0 || !is_base64url(parts->signature)))
-        result = TOKEN_SIGNATURE;
-    if (result == TOKEN_OK) {
-        enum token_check check = token_keys_verify(keys, algorithm, kid, text);
-        result = check == TOKEN_CHECK_OK       ? TOKEN_OK
-                 : check == TOKEN_CHECK_MEMORY ? TOKEN_MEMORY
-                 : check == TOKEN_CHECK_WRONG  ? TOKEN_SIGNATURE
-                 : kid.p                       ? TOKEN_KEY
-                                               : TOKEN_ALGORITHM;
+    ssize_t len = text_base64url(parts->signature.p, parts->signature.len, signature);
+    if (len <= 0)
+        return TOKEN_SIGNATURE;
+    struct span is_signed = {text.p, parts->header.len + 1 + parts->payload.len};
+    switch (token_keys_verify(keys, header.algorithm, header.kid, is_signed,
+                              (struct span){signature, (size_t)len})) {
+    case TOKEN_CHECK_OK:
+        return TOKEN_OK;
+    case TOKEN_CHECK_MEMORY:
+        return TOKEN_MEMORY;
+    case TOKEN_CHECK_WRONG:
+        return TOKEN_SIGNATURE;
+    default:
+        return header.kid.p ? TOKEN_KEY : TOKEN_ALGORITHM;
     }
-    json_decref(header);
-    return result;
 }
 
 /* ---- claims ---- */
 
-/* NumericDate (RFC 7519 section 2) as ms. False: not one. */
-static bool read_date(const json_t *claims, const char *name, bool *there, uint64_t *ms)
+/* What follows the `e` of a JSON number; beyond TOKEN_MAX it is all the same, since no number is longer. */
+static int read_exponent(const char *p, const char *end)
 {
-    const json_t *value = json_object_get(claims, name);
-    *there = value != NULL;
-    if (!value)
-        return true;
-    if (!json_is_number(value))
-        return false;
-    double seconds = json_number_value(value);
-    if (!(seconds >= 0 && seconds <= SECONDS_MAX))
-        return false;
-    *ms = (uint64_t)(seconds * 1000);
-    return true;
+    int power = 0;
+    bool small = p < end && *p == '-';
+    for (p += p < end && (*p == '-' || *p == '+'); p < end; p++)
+        power = power > TOKEN_MAX ? power : power * 10 + (*p - '0');
+    return small ? -power : power;
 }
 
-static enum token_result check_times(const json_t *claims, const struct token_rules *rules, uint64_t now,
+/* A JSON number times 1000, cut to a whole one. Not by strtod(), which wants a comma where the user's
+ * language does. False: negative, or more than DATE_MAX. */
+static bool read_thousandfold(struct span number, uint64_t *out)
+{
+    const char *p = number.p, *end = p + number.len;
+    bool negative = *p == '-', fraction = false;
+    uint64_t digits = 0;
+    int scale = 3;
+    for (p += negative; p < end && *p != 'e' && *p != 'E'; p++) {
+        if (*p == '.') {
+            fraction = true;
+            continue;
+        }
+        bool fits = digits < UINT64_MAX / 10 - 1; /* what does not only shifts the others */
+        digits = fits ? digits * 10 + (uint64_t)(*p - '0') : digits;
+        scale += !fits - fraction;
+    }
+    if (p < end)
+        scale += read_exponent(p + 1, end);
+    for (; scale < 0 && digits > 0; scale++)
+        digits /= 10;
+    for (; scale > 0 && digits > 0 && digits <= DATE_MAX; scale--)
+        digits *= 10;
+    *out = digits;
+    return digits <= DATE_MAX && !(negative && digits > 0);
+}
+
+/* NumericDate (RFC 7519 section 2) as ms. False: not one. */
+static bool read_date(struct span claims, const char *name, bool *there, uint64_t *ms)
+{
+    struct member value = members_find(claims, name);
+    *there = value.raw.p != NULL;
+    return !value.raw.p || (value.kind == JSON_NUMBER && read_thousandfold(value.raw, ms));
+}
+
+static enum token_result check_times(struct span claims, const struct token_rules *rules, uint64_t now,
                                      uint64_t *expires)
 {
     uint64_t begins = 0, issued = 0;
@@ -271,103 +253,126 @@ static enum token_result check_times(const json_t *claims, const struct token_ru
     return has_begin && now + rules->leeway_ms < begins ? TOKEN_TOO_EARLY : TOKEN_OK;
 }
 
-static bool is_meant(const json_t *audience, struct span us, bool *valid)
+/* Are we among those it is meant for? False in *valid: it is no text, nor a list of texts. */
+static bool is_meant(const struct member *audience, struct span us, char *room, bool *valid)
 {
-    const json_t *one;
-    size_t i;
-    bool found = json_is_string(audience) && span_eq(text_of(audience), us);
-    *valid = json_is_string(audience) || json_is_array(audience);
-    json_array_foreach(audience, i, one)
-    {
-        *valid &= json_is_string(one);
-        found |= json_is_string(one) && span_eq(text_of(one), us);
+    struct json_walk walk;
+    struct json_field one;
+    *valid = audience->kind == JSON_STRING || audience->kind == JSON_ARRAY;
+    if (audience->kind == JSON_STRING)
+        return span_eq(members_text(audience, room), us);
+    bool found = false;
+    if (!*valid || json_walk_init(&walk, audience->raw, '[') < 0)
+        return false;
+    while (json_walk_next(&walk, &one) > 0) {
+        *valid &= one.kind == JSON_STRING;
+        found |= span_eq(members_text(&(struct member){one.kind, one.value}, room), us);
     }
     return found;
 }
 
-static enum token_result check_parties(const json_t *claims, const struct token_rules *rules)
+static enum token_result check_parties(struct span claims, const struct token_rules *rules, char *room)
 {
-    const json_t *issuer = json_object_get(claims, "iss"), *audience = json_object_get(claims, "aud");
+    struct member issuer = members_find(claims, "iss"), audience = members_find(claims, "aud");
     bool valid = true;
-    bool meant = audience && is_meant(audience, span_of(rules->audience), &valid);
-    if ((issuer && !json_is_string(issuer)) || !valid)
+    bool meant = audience.raw.p && is_meant(&audience, span_of(rules->audience), room, &valid);
+    if ((issuer.raw.p && issuer.kind != JSON_STRING) || !valid)
         return TOKEN_CLAIMS;
-    if (rules->issuer && !span_eq(text_of(issuer), span_of(rules->issuer)))
+    if (rules->issuer && !span_eq(members_text(&issuer, room), span_of(rules->issuer)))
         return TOKEN_ISSUER;
     return rules->audience && !meant ? TOKEN_AUDIENCE : TOKEN_OK;
 }
 
-/* The entries of a list: how many, and the bytes of their texts. */
-static bool measure(const json_t *list, bool (*is_valid)(struct span), uint32_t *count, size_t *bytes)
+/* The entries of a list: how many, and at most how many bytes of text. False: it is none, or one of them is
+ * not valid. */
+static bool measure(const struct member *list, bool (*is_valid)(struct span), char *room, uint32_t *count,
+                    size_t *bytes)
 {
-    const json_t *one;
-    size_t i;
+    struct json_walk walk;
+    struct json_field one;
     *count = 0;
-    if (!list)
+    if (!list->raw.p)
         return true;
-    if (!json_is_array(list) || json_array_size(list) > TOKEN_ENTRIES)
+    if (list->kind != JSON_ARRAY || json_walk_init(&walk, list->raw, '[') < 0)
         return false;
-    json_array_foreach(list, i, one)
-    {
-        struct span entry = text_of(one);
-        if (!entry.p || !is_valid(entry))
+    while (json_walk_next(&walk, &one) > 0) {
+        struct span entry = members_text(&(struct member){one.kind, one.value}, room);
+        if (!entry.p || ++*count > TOKEN_ENTRIES || !is_valid(entry))
             return false;
-        *bytes += entry.len;
+        *bytes += one.value.len;
     }
-    *count = (uint32_t)json_array_size(list);
     return true;
 }
 
-static struct span keep(struct span text, char **room)
+static struct span keep(const struct member *text, char **room)
 {
-    struct span kept = {*room, text.len};
-    if (!text.p)
+    struct span kept = members_text(text, *room);
+    if (!kept.p)
         return (struct span){0};
-    memcpy(*room, text.p, text.len);
-    *room += text.len;
+    memmove(*room, kept.p, kept.len);
+    kept.p = *room;
+    *room += text->raw.len;
     return kept;
 }
 
-static void keep_list(struct span *out, const json_t *list, char **room)
+static void keep_list(struct span *out, const struct member *list, char **room)
 {
-    const json_t *one;
-    size_t i;
-    json_array_foreach(list, i, one) out[i] = keep(text_of(one), room);
+    struct json_walk walk;
+    struct json_field one;
+    if (!list->raw.p || json_walk_init(&walk, list->raw, '[') < 0)
+        return;
+    while (json_walk_next(&walk, &one) > 0)
+        *out++ = keep(&(struct member){one.kind, one.value}, room);
 }
 
-static bool is_text(const json_t *value, size_t max)
+static bool is_text(const struct member *value, size_t max, char *room)
 {
-    struct span text = text_of(value);
-    return !value || (text.p && text_is_name(text.p, text.len, max));
+    struct span text = members_text(value, room);
+    return !value->raw.p || (text.p && text_is_name(text.p, text.len, max));
 }
 
-static enum token_result make_claims(const json_t *from, uint64_t expires, struct token_claims **out)
-{
-    const json_t *ours = json_object_get(from, "tidings"), *admin = json_object_get(ours, "admin");
-    const json_t *subscribe = json_object_get(ours, "subscribe"), *publish = json_object_get(ours, "publish");
-    const json_t *subject = json_object_get(from, "sub"), *id = json_object_get(from, "jti");
+/* What a hub reads of claims, before it is a struct token_claims. */
+struct rights {
+    struct member subject, id, ours, subscribe, publish, admin;
     uint32_t subscribes, publishes;
-    size_t bytes = text_of(subject).len + text_of(id).len;
-    if ((ours && !json_is_object(ours)) || (admin && !json_is_boolean(admin)) ||
-        !is_text(subject, TIDINGS_CLIENT_ID_MAX) || !is_text(id, TOKEN_ID_MAX) ||
-        !measure(subscribe, token_is_pattern, &subscribes, &bytes) ||
-        !measure(publish, token_is_target, &publishes, &bytes))
-        return TOKEN_CLAIMS;
-    struct token_claims *c = malloc(sizeof(*c) + (subscribes + publishes) * sizeof(struct span) + bytes);
+    size_t bytes;
+};
+
+static bool read_rights(struct span claims, struct rights *r, char *room)
+{
+    r->subject = members_find(claims, "sub");
+    r->id = members_find(claims, "jti");
+    r->ours = members_find(claims, "tidings");
+    if (r->ours.raw.p && r->ours.kind != JSON_OBJECT)
+        return false;
+    r->subscribe = members_find(r->ours.raw, "subscribe");
+    r->publish = members_find(r->ours.raw, "publish");
+    r->admin = members_find(r->ours.raw, "admin");
+    r->bytes = r->subject.raw.len + r->id.raw.len;
+    return (!r->admin.raw.p || r->admin.kind == JSON_BOOL) &&
+           is_text(&r->subject, TIDINGS_CLIENT_ID_MAX, room) && is_text(&r->id, TOKEN_ID_MAX, room) &&
+           measure(&r->subscribe, token_is_pattern, room, &r->subscribes, &r->bytes) &&
+           measure(&r->publish, token_is_target, room, &r->publishes, &r->bytes);
+}
+
+static enum token_result make_claims(const struct rights *r, uint64_t expires, struct token_claims **out)
+{
+    uint32_t entries = r->subscribes + r->publishes;
+    struct token_claims *c = malloc(sizeof(*c) + entries * sizeof(struct span) + r->bytes);
     if (!c)
         return TOKEN_MEMORY;
     struct span *spans = (struct span *)(c + 1);
-    char *room = (char *)(spans + subscribes + publishes);
+    char *room = (char *)(spans + entries);
     *c = (struct token_claims){.expires = expires,
-                               .admin = json_is_true(admin),
+                               .admin = span_eq(r->admin.raw, SPAN("true")),
                                .subscribe = spans,
-                               .publish = spans + subscribes,
-                               .subscribe_count = subscribes,
-                               .publish_count = publishes};
-    c->subject = keep(text_of(subject), &room);
-    c->id = keep(text_of(id), &room);
-    keep_list(c->subscribe, subscribe, &room);
-    keep_list(c->publish, publish, &room);
+                               .publish = spans + r->subscribes,
+                               .subscribe_count = r->subscribes,
+                               .publish_count = r->publishes};
+    c->subject = keep(&r->subject, &room);
+    c->id = keep(&r->id, &room);
+    keep_list(c->subscribe, &r->subscribe, &room);
+    keep_list(c->publish, &r->publish, &room);
     *out = c;
     return TOKEN_OK;
 }
@@ -375,16 +380,18 @@ static enum token_result make_claims(const json_t *from, uint64_t expires, struc
 static enum token_result read_claims(struct span payload, const struct token_rules *rules, uint64_t now,
                                      struct token_claims **claims)
 {
+    char text[TOKEN_MAX], room[TOKEN_MAX];
+    struct rights rights;
     uint64_t expires;
-    enum token_result result;
-    json_t *object = read_object(payload, &result);
-    if (!object)
-        return result;
-    result = check_times(object, rules, now, &expires);
-    result = result == TOKEN_OK ? check_parties(object, rules) : result;
-    result = result == TOKEN_OK ? make_claims(object, expires, claims) : result;
-    json_decref(object);
-    return result;
+    struct span object = read_object(payload, MEMBERS_MAX, text);
+    if (!object.p)
+        return TOKEN_MALFORMED;
+    enum token_result result = check_times(object, rules, now, &expires);
+    if (result == TOKEN_OK)
+        result = check_parties(object, rules, room);
+    if (result == TOKEN_OK && !read_rights(object, &rights, room))
+        result = TOKEN_CLAIMS;
+    return result == TOKEN_OK ? make_claims(&rights, expires, claims) : result;
 }
 
 enum token_result token_verify(const struct token_keys *keys, const struct token_rules *rules,
@@ -406,56 +413,29 @@ void token_claims_free(struct token_claims *claims)
 
 /* ---- signing ---- */
 
-static char *put_base64url(char *at, const unsigned char *p, size_t n)
-{
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-    uint32_t bits = 0;
-    unsigned held = 0;
-    for (size_t i = 0; i < n; i++) {
-        bits = bits << 8 | p[i];
-        for (held += 8; held >= 6; held -= 6)
-            *at++ = digits[bits >> (held - 6) & 63];
-    }
-    if (held > 0)
-        *at++ = digits[bits << (6 - held) & 63];
-    return at;
-}
-
-static int check_object(struct span text)
-{
-    json_error_t why;
-    json_t *object = json_loadb(text.p, text.len, JSON_REJECT_DUPLICATES, &why);
-    int rc = !object && json_error_code(&why) == json_error_out_of_memory ? TIDINGS_ENOMEM : 0;
-    rc = rc == 0 && !json_is_object(object) ? TIDINGS_EINVAL : rc;
-    json_decref(object);
-    return rc;
-}
-
-#define SIGN_HEADER      "{\"alg\":\"HS256\",\"typ\":\"JWT\"}"
-#define SIGNATURE_LEN    32
-#define BASE64URL_LEN(n) (((n)*4 + 2) / 3)
+#define SIGN_HEADER   "{\"alg\":\"HS256\",\"typ\":\"JWT\"}"
+#define SIGNATURE_LEN 32
 
 int token_sign(struct span claims, struct span secret, char *out, size_t size)
 {
     unsigned char mac[SIGNATURE_LEN];
     unsigned int mac_len = sizeof(mac);
-    size_t need = BASE64URL_LEN(sizeof(SIGN_HEADER) - 1) + BASE64URL_LEN(sizeof(mac)) + 2;
+    size_t need = TEXT_BASE64URL_LEN(sizeof(SIGN_HEADER) - 1) + TEXT_BASE64URL_LEN(sizeof(mac)) + 2;
     if (!claims.p || !secret.p || secret.len == 0 || secret.len > INT_MAX)
         return TIDINGS_EINVAL;
-    if (claims.len > TOKEN_MAX || need + BASE64URL_LEN(claims.len) > TOKEN_MAX ||
-        need + BASE64URL_LEN(claims.len) >= size)
+    if (claims.len > TOKEN_MAX || need + TEXT_BASE64URL_LEN(claims.len) > TOKEN_MAX ||
+        need + TEXT_BASE64URL_LEN(claims.len) >= size)
         return TIDINGS_ETOOBIG;
-    int rc = check_object(claims);
-    if (rc < 0)
-        return rc;
-    char *at = put_base64url(out, (const unsigned char *)SIGN_HEADER, sizeof(SIGN_HEADER) - 1);
+    if (members_check(claims, MEMBERS_MAX))
+        return TIDINGS_EINVAL;
+    char *at = out + text_put_base64url(out, SIGN_HEADER, sizeof(SIGN_HEADER) - 1);
     *at++ = '.';
-    at = put_base64url(at, (const unsigned char *)claims.p, claims.len);
+    at += text_put_base64url(at, claims.p, claims.len);
     if (!HMAC(EVP_sha256(), secret.p, (int)secret.len, (const unsigned char *)out, (size_t)(at - out), mac,
               &mac_len))
         return TIDINGS_ENOMEM;
     *at++ = '.';
-    at = put_base64url(at, mac, sizeof(mac));
+    at += text_put_base64url(at, mac, sizeof(mac));
     *at = '\0';
     return (int)(at - out);
 }

@@ -95,7 +95,4 @@ bool token_is_pattern(struct span topic);
  * or TIDINGS_EINVAL, TIDINGS_ETOOBIG (more than TOKEN_MAX, or than fits), TIDINGS_ENOMEM. */
 int token_sign(struct span claims, struct span secret, char *out, size_t size);
 
-/* Strict base64url without padding (RFC 7515 section 2): out has room for n bytes. Its length, or -1. */
-ssize_t token_base64url(const char *p, size_t n, char *out);
-
 #endif

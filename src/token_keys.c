@@ -1,45 +1,32 @@
 /* SPDX-License-Identifier: MIT
  *
- * token_keys - see token_keys.h. cjose checks signatures, with OpenSSL below it; here is decided which keys
- * it is asked about. A PEM file is turned into a JSON Web Key first, so that there is one kind of key.
+ * token_keys - see token_keys.h. Whatever the source, a key is read as its numbers, and jws makes a key of
+ * them, so that there is one kind of key.
  *
  * Deliberately not here: fetching keys from anywhere. A header's jwk, jku, x5u or x5c is never looked at (RFC
  * 8725 section 3.10).
  */
 #include "token_keys.h"
 
-#include <cjose/cjose.h>
-#include <jansson.h>
-#include <openssl/bn.h>
-#include <openssl/core_names.h>
-#include <openssl/decoder.h>
-#include <openssl/evp.h>
-#include <openssl/pem.h>
-#include <openssl/x509.h>
+#include "members.h"
+#include "pem.h"
+
+#include <openssl/crypto.h>
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <tidings.h>
 
-#define RSA_BITS_MIN   2048
-#define RSA_BITS_MAX   8192 /* a larger one costs a loop too long */
-#define WEAK_SECRET    32
-#define SECRET_MAX     4096
-#define KID_MAX        256
-#define COORDINATE_MAX 66 /* bytes, of P-521 */
-
-enum family { NO_FAMILY, HMAC, RSA_KEY, EC_KEY_ };
-#define FAMILY_HMAC HMAC
-#define FAMILY_RSA  RSA_KEY
-#define FAMILY_EC   EC_KEY_
+#define WEAK_SECRET 32
+#define SECRET_MAX  4096
+#define KID_MAX     256
+#define NUMBER_MAX  (JWS_RSA_BITS_MAX / 8 + 1)
 
 struct key {
-    cjose_jwk_t *jwk;
-    enum family family;
-    unsigned curve_bits;       /* of an EC key, as its algorithm names them */
-    size_t bytes;              /* of an RSA key's modulus, or of a coordinate */
-    enum token_algorithm only; /* the one that the key set allows, or TOKEN_NO_ALGORITHM */
-    char kid[KID_MAX + 1];     /* "" if it has none */
+    struct jws_key *key;
+    enum jws_algorithm only; /* the one that the key set allows, or JWS_NO_ALGORITHM */
+    char kid[KID_MAX + 1];   /* "" if it has none */
 };
 
 struct token_keys {
@@ -48,306 +35,271 @@ struct token_keys {
     struct key all[TOKEN_KEYS_MAX + 2]; /* a set, a secret, a PEM file */
 };
 
-static const struct {
-    const char *name;
-    enum family family;
-    unsigned bits;
-} algorithms[] = {[TOKEN_NO_ALGORITHM] = {"", NO_FAMILY, 0},
-#define ALGORITHM_ROW(name, family, bits) [TOKEN_##name] = {#name, FAMILY_##family, bits},
-                  TOKEN_ALGORITHMS(ALGORITHM_ROW)
-#undef ALGORITHM_ROW
+/* Where a complaint goes. */
+struct complaint {
+    char *text;
+    size_t size;
 };
 
-enum token_algorithm token_algorithm_of(struct span name)
+static int complain(const struct complaint *to, const char *source, const char *what)
 {
-    for (unsigned i = 1; i < sizeof(algorithms) / sizeof(algorithms[0]); i++)
-        if (span_eq(name, span_of(algorithms[i].name)))
-            return (enum token_algorithm)i;
-    return TOKEN_NO_ALGORITHM;
+    snprintf(to->text, to->size, "%s: %s", source, what);
+    return TIDINGS_ECREDENTIALS;
 }
 
-static int complain(char *error, size_t size, const char *text)
+static int run_out(const struct complaint *to, const char *source)
 {
-    snprintf(error, size, "%s", text);
-    return -1;
+    snprintf(to->text, to->size, "%s: out of memory", source);
+    return TIDINGS_ENOMEM;
 }
-
-/* ---- one key ---- */
 
 static struct key *next_key(struct token_keys *keys)
 {
     return &keys->all[keys->count];
 }
 
-static int add(struct token_keys *keys, cjose_jwk_t *jwk, enum family family, unsigned curve_bits)
+/* Takes the key that jws has just put into next_key(). */
+static int take(struct token_keys *keys, enum jws_result result, const struct complaint *to,
+                const char *source, const char *what)
 {
-    if (!jwk)
-        return -1;
-    struct key *key = next_key(keys);
-    cjose_err why;
-    key->jwk = jwk;
-    key->family = family;
-    key->curve_bits = curve_bits;
-    key->bytes = (cjose_jwk_get_keysize(jwk, &why) + 7) / 8;
-    keys->count++;
-    return 0;
+    keys->count += result == JWS_FINE;
+    return result == JWS_FINE ? 0 : result == JWS_MEMORY ? run_out(to, source) : complain(to, source, what);
 }
 
-static int add_secret(struct token_keys *keys, const struct token_sources *from, char *error, size_t size)
+static int add_secret(struct token_keys *keys, const struct token_sources *from, const struct complaint *to)
 {
-    cjose_err why;
-    if (from->secret_len == 0 || from->secret_len > SECRET_MAX)
-        return complain(error, size, "jwt-secret: must have 1 to 4096 bytes");
-    keys->weak = from->secret_len < WEAK_SECRET;
-    cjose_jwk_t *jwk = cjose_jwk_create_oct_spec((const uint8_t *)from->secret, from->secret_len, &why);
-    return add(keys, jwk, HMAC, 0) == 0 ? 0 : complain(error, size, "jwt-secret: out of memory");
+    struct span secret = {from->secret, from->secret_len};
+    if (secret.len == 0 || secret.len > SECRET_MAX)
+        return complain(to, "jwt-secret", "must have 1 to 4096 bytes");
+    keys->weak |= secret.len < WEAK_SECRET;
+    return take(keys, jws_key_of_secret(&next_key(keys)->key, secret), to, "jwt-secret", "cannot be used");
 }
 
 /* ---- PEM ---- */
 
-static EVP_PKEY *decode_key(const char *pem, size_t len)
+#define PEM_SOURCE "jwt-public-key"
+
+static int add_rsa(struct token_keys *keys, const struct pem_key *from, const struct complaint *to)
 {
-    EVP_PKEY *key = NULL;
-    const unsigned char *at = (const unsigned char *)pem;
-    OSSL_DECODER_CTX *ctx =
-        OSSL_DECODER_CTX_new_for_pkey(&key, "PEM", NULL, NULL, EVP_PKEY_PUBLIC_KEY, NULL, NULL);
-    if (ctx && !OSSL_DECODER_from_data(ctx, &at, &len)) {
-        EVP_PKEY_free(key);
-        key = NULL;
-    }
-    OSSL_DECODER_CTX_free(ctx);
-    return key;
+    unsigned bits = jws_rsa_bits(from->modulus);
+    if (bits < JWS_RSA_BITS_MIN || bits > JWS_RSA_BITS_MAX)
+        return complain(to, PEM_SOURCE, "an RSA key must have 2048 to 8192 bits");
+    return take(keys, jws_key_of_rsa(&next_key(keys)->key, from->modulus, from->exponent), to, PEM_SOURCE,
+                "this RSA key cannot be used");
 }
 
-static EVP_PKEY *decode_certificate(const char *pem, size_t len)
+static unsigned curve_of(struct span identifier)
 {
-    BIO *bio = BIO_new_mem_buf(pem, (int)len);
-    X509 *certificate = bio ? PEM_read_bio_X509(bio, NULL, NULL, NULL) : NULL;
-    EVP_PKEY *key = certificate ? X509_get_pubkey(certificate) : NULL;
-    X509_free(certificate);
-    BIO_free(bio);
-    return key;
+    if (span_eq(identifier, SPAN("\x2a\x86\x48\xce\x3d\x03\x01\x07"))) /* 1.2.840.10045.3.1.7 */
+        return 256;
+    if (span_eq(identifier, SPAN("\x2b\x81\x04\x00\x22"))) /* 1.3.132.0.34 */
+        return 384;
+    return span_eq(identifier, SPAN("\x2b\x81\x04\x00\x23")) ? 512 : 0; /* 1.3.132.0.35 */
 }
 
-/* A number of the key as bytes, with zeroes before it up to `width`; 0 if there is none. */
-static size_t number_of(const EVP_PKEY *key, const char *name, uint8_t *out, size_t cap, size_t width)
+static int add_ec(struct token_keys *keys, const struct pem_key *from, const struct complaint *to)
 {
-    BIGNUM *number = NULL;
-    size_t n = 0;
-    if (EVP_PKEY_get_bn_param(key, name, &number) && (size_t)BN_num_bytes(number) <= cap && width <= cap) {
-        n = width ? width : (size_t)BN_num_bytes(number);
-        if (BN_bn2binpad(number, out, (int)n) < 0)
-            n = 0;
-    }
-    BN_free(number);
-    return n;
+    unsigned curve = curve_of(from->curve);
+    if (curve == 0)
+        return complain(to, PEM_SOURCE, "only the curves P-256, P-384 and P-521 are known");
+    return take(keys, jws_key_of_ec(&next_key(keys)->key, curve, from->point), to, PEM_SOURCE,
+                "this key on a curve cannot be used");
 }
 
-static int add_rsa(struct token_keys *keys, const EVP_PKEY *key, char *error, size_t size)
+static int add_pem(struct token_keys *keys, const struct token_sources *from, const struct complaint *to)
 {
-    uint8_t n[RSA_BITS_MAX / 8], e[RSA_BITS_MAX / 8];
-    int bits = EVP_PKEY_get_bits(key);
-    if (bits < RSA_BITS_MIN || bits > RSA_BITS_MAX)
-        return complain(error, size, "jwt-public-key: an RSA key must have 2048 to 8192 bits");
-    cjose_jwk_rsa_keyspec spec = {.n = n, .e = e};
-    cjose_err why;
-    spec.nlen = number_of(key, OSSL_PKEY_PARAM_RSA_N, n, sizeof(n), 0);
-    spec.elen = number_of(key, OSSL_PKEY_PARAM_RSA_E, e, sizeof(e), 0);
-    bool whole = spec.nlen > 0 && spec.elen > 0;
-    return whole && add(keys, cjose_jwk_create_RSA_spec(&spec, &why), RSA_KEY, 0) == 0
-               ? 0
-               : complain(error, size, "jwt-public-key: this RSA key cannot be used");
-}
-
-static const struct curve {
-    const char *name;
-    cjose_jwk_ec_curve id;
-    unsigned bits; /* in the algorithm's name */
-    size_t bytes;
-} curves[] = {{"prime256v1", CJOSE_JWK_EC_P_256, 256, 32},
-              {"secp384r1", CJOSE_JWK_EC_P_384, 384, 48},
-              {"secp521r1", CJOSE_JWK_EC_P_521, 512, 66}};
-
-static const struct curve *curve_of(const EVP_PKEY *key)
-{
-    char name[64];
-    size_t n;
-    if (!EVP_PKEY_get_group_name(key, name, sizeof(name), &n))
-        return NULL;
-    for (unsigned i = 0; i < sizeof(curves) / sizeof(curves[0]); i++)
-        if (strcmp(name, curves[i].name) == 0)
-            return &curves[i];
-    return NULL;
-}
-
-static int add_ec(struct token_keys *keys, const EVP_PKEY *key, char *error, size_t size)
-{
-    uint8_t x[COORDINATE_MAX], y[COORDINATE_MAX];
-    const struct curve *curve = curve_of(key);
-    if (!curve)
-        return complain(error, size, "jwt-public-key: only the curves P-256, P-384 and P-521 are known");
-    cjose_jwk_ec_keyspec spec = {.crv = curve->id, .x = x, .y = y};
-    cjose_err why;
-    spec.xlen = number_of(key, OSSL_PKEY_PARAM_EC_PUB_X, x, sizeof(x), curve->bytes);
-    spec.ylen = number_of(key, OSSL_PKEY_PARAM_EC_PUB_Y, y, sizeof(y), curve->bytes);
-    bool whole = spec.xlen > 0 && spec.ylen > 0;
-    return whole && add(keys, cjose_jwk_create_EC_spec(&spec, &why), EC_KEY_, curve->bits) == 0
-               ? 0
-               : complain(error, size, "jwt-public-key: this key on a curve cannot be used");
-}
-
-static int add_pem(struct token_keys *keys, const struct token_sources *from, char *error, size_t size)
-{
-    const char *pem = from->public_key;
-    size_t len = from->public_key_len;
-    if (len > TOKEN_FILE_MAX)
-        return complain(error, size, "jwt-public-key: the file is larger than 256 KiB");
-    if (memmem(pem, len, "PRIVATE KEY", 11))
-        return complain(error, size, "jwt-public-key: holds a private key; the hub wants the public one");
-    EVP_PKEY *key = decode_key(pem, len);
-    key = key ? key : decode_certificate(pem, len);
+    struct span text = {from->public_key, from->public_key_len};
+    struct pem_key key;
     int rc;
-    if (!key)
-        rc = complain(error, size, "jwt-public-key: neither a public key nor a certificate in PEM");
-    else if (EVP_PKEY_is_a(key, "RSA"))
-        rc = add_rsa(keys, key, error, size);
-    else if (EVP_PKEY_is_a(key, "EC"))
-        rc = add_ec(keys, key, error, size);
-    else
-        rc = complain(error, size, "jwt-public-key: neither an RSA key nor one on a curve of NIST");
-    EVP_PKEY_free(key);
+    if (text.len > TOKEN_FILE_MAX)
+        return complain(to, PEM_SOURCE, "the file is larger than 256 KiB");
+    if (memmem(text.p, text.len, "PRIVATE KEY", 11))
+        return complain(to, PEM_SOURCE, "holds a private key; the hub wants the public one");
+    switch (pem_read(&key, text)) {
+    case PEM_MEMORY:
+        rc = run_out(to, PEM_SOURCE);
+        break;
+    case PEM_RSA:
+        rc = add_rsa(keys, &key, to);
+        break;
+    case PEM_EC:
+        rc = add_ec(keys, &key, to);
+        break;
+    case PEM_OTHER:
+        rc = complain(to, PEM_SOURCE, "neither an RSA key nor one on a curve of NIST");
+        break;
+    default:
+        rc = complain(to, PEM_SOURCE, "neither a public key nor a certificate in PEM");
+    }
+    pem_finish(&key);
     return rc;
 }
 
 /* ---- key sets ---- */
 
-/* Is it meant for checking signatures (RFC 7517 section 4.2, 4.3)? */
-static bool is_for_signatures(const json_t *key)
+/* Is it the text? */
+static bool says(const struct member *member, const char *text)
 {
-    const json_t *use = json_object_get(key, "use"), *ops = json_object_get(key, "key_ops"), *op;
-    size_t i;
-    if (use && (!json_is_string(use) || strcmp(json_string_value(use), "sig") != 0))
+    char room[64];
+    return member->raw.p && member->raw.len <= sizeof(room) &&
+           span_eq(members_text(member, room), span_of(text));
+}
+
+/* Is it meant for checking signatures (RFC 7517 section 4.2, 4.3)? */
+static bool is_for_signatures(struct span jwk)
+{
+    struct member use = members_find(jwk, "use"), ops = members_find(jwk, "key_ops");
+    struct json_walk walk;
+    struct json_field op;
+    if (use.raw.p && !says(&use, "sig"))
         return false;
-    if (!ops)
+    if (!ops.raw.p)
         return true;
-    json_array_foreach(ops, i, op) if (json_is_string(op) && strcmp(json_string_value(op), "verify") == 0)
-    {
-        return true;
-    }
+    if (json_walk_init(&walk, ops.raw, '[') < 0)
+        return false;
+    while (json_walk_next(&walk, &op) > 0)
+        if (says(&(struct member){op.kind, op.value}, "verify"))
+            return true;
     return false;
 }
 
-/* The numbers and the secret as they must be (RFC 7515 section 2). cjose's decoder ends the process at a `=`
- * in the wrong place (0.6.2, assert() in base64.c), so it is shown nothing but the alphabet. */
-static bool is_encoded(const json_t *key)
+/* Its name, and what it is for. */
+static bool read_names(struct key *key, struct span jwk)
 {
-    static const char *const names[] = {"k", "n", "e", "x", "y", "d", "p", "q", "dp", "dq", "qi"};
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-    for (unsigned i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-        const json_t *value = json_object_get(key, names[i]);
-        size_t n = json_string_length(value);
-        if (value && (n == 0 || n % 4 == 1 || strspn(json_string_value(value), digits) != n))
-            return false;
-    }
-    return true;
-}
-
-static bool read_names(struct key *key, const json_t *from)
-{
-    const json_t *kid = json_object_get(from, "kid"), *alg = json_object_get(from, "alg");
+    struct member kid = members_find(jwk, "kid"), alg = members_find(jwk, "alg");
+    char room[64];
     key->kid[0] = '\0';
-    key->only = TOKEN_NO_ALGORITHM;
-    if (kid && (!json_is_string(kid) || json_string_length(kid) > KID_MAX))
-        return false;
-    if (kid)
-        memcpy(key->kid, json_string_value(kid), json_string_length(kid) + 1);
-    if (alg && json_is_string(alg))
-        key->only = token_algorithm_of(span_of(json_string_value(alg)));
-    return !alg || key->only != TOKEN_NO_ALGORITHM;
-}
-
-static unsigned curve_bits(const cjose_jwk_t *jwk)
-{
-    cjose_err why;
-    cjose_jwk_ec_curve id = cjose_jwk_EC_get_curve(jwk, &why);
-    for (unsigned i = 0; i < sizeof(curves) / sizeof(curves[0]); i++)
-        if (curves[i].id == id)
-            return curves[i].bits;
-    return 0;
-}
-
-static int add_imported(struct token_keys *keys, cjose_jwk_t *jwk)
-{
-    cjose_err why;
-    size_t bits = cjose_jwk_get_keysize(jwk, &why);
-    switch (cjose_jwk_get_kty(jwk, &why)) {
-    case CJOSE_JWK_KTY_RSA:
-        return bits >= RSA_BITS_MIN && bits <= RSA_BITS_MAX ? add(keys, jwk, RSA_KEY, 0) : -1;
-    case CJOSE_JWK_KTY_EC:
-        return curve_bits(jwk) ? add(keys, jwk, EC_KEY_, curve_bits(jwk)) : -1;
-    case CJOSE_JWK_KTY_OCT:
-        keys->weak |= bits < 8 * WEAK_SECRET;
-        return add(keys, jwk, HMAC, 0);
-    default:
-        return -1;
+    key->only = JWS_NO_ALGORITHM;
+    if (kid.raw.p) {
+        if (kid.kind != JSON_STRING || kid.raw.len > KID_MAX + 2)
+            return false;
+        struct span name = members_text(&kid, key->kid);
+        memmove(key->kid, name.p, name.len);
+        key->kid[name.len] = '\0';
     }
+    if (!alg.raw.p)
+        return true;
+    if (alg.raw.len <= sizeof(room))
+        key->only = jws_algorithm_of(members_text(&alg, room));
+    return key->only != JWS_NO_ALGORITHM;
 }
 
-/* What cannot be used is left out: a set may hold keys for others. */
-static void add_jwk(struct token_keys *keys, json_t *from)
+/* The bytes of a member that is base64url, into room for as many as its text has; p = NULL if it is none. */
+static struct span bytes_in(struct span jwk, const char *name, char *room, size_t size)
 {
-    cjose_err why;
-    if (!json_is_object(from) || !is_for_signatures(from) || !is_encoded(from) ||
-        !read_names(next_key(keys), from))
-        return;
-    cjose_jwk_t *jwk = cjose_jwk_import_json((cjose_header_t *)from, &why);
-    if (jwk && add_imported(keys, jwk) < 0)
-        cjose_jwk_release(jwk);
+    struct member member = members_find(jwk, name);
+    if (member.kind != JSON_STRING || member.raw.len > size)
+        return (struct span){0};
+    struct span text = members_text(&member, room);
+    ssize_t n = text.p ? text_base64url(text.p, text.len, room) : -1;
+    return n > 0 ? (struct span){room, (size_t)n} : (struct span){0};
 }
 
-static int add_set(struct token_keys *keys, const struct token_sources *from, char *error, size_t size)
+static enum jws_result make_secret(struct token_keys *keys, struct span jwk)
 {
-    json_error_t why;
-    if (from->jwks_len > TOKEN_FILE_MAX)
-        return complain(error, size, "jwks: the file is larger than 256 KiB");
-    json_t *set = json_loadb(from->jwks, from->jwks_len, JSON_REJECT_DUPLICATES, &why), *key;
-    json_t *list = json_object_get(set, "keys");
+    char room[SECRET_MAX * 4 / 3 + 4];
+    struct span secret = bytes_in(jwk, "k", room, sizeof(room));
+    bool usable = secret.p && secret.len <= SECRET_MAX;
+    enum jws_result result = usable ? jws_key_of_secret(&next_key(keys)->key, secret) : JWS_WRONG;
+    keys->weak |= result == JWS_FINE && secret.len < WEAK_SECRET;
+    OPENSSL_cleanse(room, sizeof(room));
+    return result;
+}
+
+static enum jws_result make_rsa(struct token_keys *keys, struct span jwk)
+{
+    char n[NUMBER_MAX * 4 / 3 + 4], e[NUMBER_MAX * 4 / 3 + 4];
+    struct span modulus = bytes_in(jwk, "n", n, sizeof(n)), exponent = bytes_in(jwk, "e", e, sizeof(e));
+    if (!modulus.p || !exponent.p)
+        return JWS_WRONG;
+    return jws_key_of_rsa(&next_key(keys)->key, modulus, exponent);
+}
+
+static enum jws_result make_ec(struct token_keys *keys, struct span jwk)
+{
+    struct member crv = members_find(jwk, "crv");
+    unsigned curve = says(&crv, "P-256") ? 256 : says(&crv, "P-384") ? 384 : says(&crv, "P-521") ? 512 : 0;
+    size_t width = jws_coordinate_len(curve);
+    char x[JWS_POINT_MAX], y[JWS_POINT_MAX], point[JWS_POINT_MAX] = {4}; /* uncompressed */
+    struct span across = bytes_in(jwk, "x", x, sizeof(x)), up = bytes_in(jwk, "y", y, sizeof(y));
+    if (width == 0 || across.len != width || up.len != width) /* RFC 7518 section 6.2.1.2 */
+        return JWS_WRONG;
+    memcpy(point + 1, across.p, width);
+    memcpy(point + 1 + width, up.p, width);
+    return jws_key_of_ec(&next_key(keys)->key, curve, (struct span){point, 1 + 2 * width});
+}
+
+/* What cannot be used is left out: a set may hold keys for others. False: out of memory. */
+static bool add_jwk(struct token_keys *keys, struct span jwk)
+{
+    enum jws_result result = JWS_WRONG;
+    struct member kty = members_find(jwk, "kty");
+    if (!is_for_signatures(jwk) || !read_names(next_key(keys), jwk))
+        return true;
+    if (says(&kty, "oct"))
+        result = make_secret(keys, jwk);
+    else if (says(&kty, "RSA"))
+        result = make_rsa(keys, jwk);
+    else if (says(&kty, "EC"))
+        result = make_ec(keys, jwk);
+    keys->count += result == JWS_FINE;
+    return result != JWS_MEMORY;
+}
+
+#define SET_SOURCE "jwks"
+
+static int add_keys(struct token_keys *keys, struct span list, const struct complaint *to)
+{
+    struct json_walk walk;
+    struct json_field one;
     unsigned before = keys->count;
-    size_t i;
-    int rc = 0;
-    if (!json_is_array(list))
-        rc = complain(error, size, "jwks: not a JSON object with an array `keys`");
-    else if (json_array_size(list) > TOKEN_KEYS_MAX)
-        rc = complain(error, size, "jwks: more than 64 keys");
-    if (rc == 0)
-        json_array_foreach(list, i, key) add_jwk(keys, key);
-    if (rc == 0 && keys->count == before)
-        rc = complain(error, size,
-                      "jwks: none of its keys can check a signature (RSA from 2048 bits, P-256, "
-                      "P-384, P-521, oct)");
-    json_decref(set);
-    return rc;
+    json_walk_init(&walk, list, '[');
+    for (unsigned i = 0; json_walk_next(&walk, &one) > 0; i++) {
+        if (i == TOKEN_KEYS_MAX)
+            return complain(to, SET_SOURCE, "more than 64 keys");
+        if (one.kind == JSON_OBJECT && !add_jwk(keys, one.value))
+            return run_out(to, SET_SOURCE);
+    }
+    memset(next_key(keys), 0, sizeof(*next_key(keys))); /* the names of one that was left out */
+    return keys->count > before ? 0
+                                : complain(to, SET_SOURCE,
+                                           "none of its keys can check a signature (RSA from 2048 bits, "
+                                           "P-256, P-384, P-521, oct)");
+}
+
+static int add_set(struct token_keys *keys, const struct token_sources *from, const struct complaint *to)
+{
+    struct span set = {from->jwks, from->jwks_len};
+    if (set.len > TOKEN_FILE_MAX)
+        return complain(to, SET_SOURCE, "the file is larger than 256 KiB");
+    const char *why = members_check(set, MEMBERS_MAX);
+    struct member list = members_find(why ? (struct span){0} : set, "keys");
+    if (!why && list.kind == JSON_ARRAY)
+        return add_keys(keys, list.raw, to);
+    char what[128];
+    snprintf(what, sizeof(what), "must be a JSON object with an array `keys`%s%s", why ? ": " : "",
+             why ? why : "");
+    return complain(to, SET_SOURCE, what);
 }
 
 /* ---- all keys ---- */
 
 int token_keys_create(struct token_keys **out, const struct token_sources *from, char *error, size_t size)
 {
+    const struct complaint to = {error, size};
     struct token_keys *keys = calloc(1, sizeof(*keys));
     if (!keys)
-        return complain(error, size, "out of memory");
-    int rc = from->jwks ? add_set(keys, from, error, size) : 0;
-    memset(next_key(keys), 0, sizeof(*next_key(keys)));
+        return run_out(&to, "jwt");
+    int rc = from->jwks ? add_set(keys, from, &to) : 0;
     if (rc == 0 && from->secret)
-        rc = add_secret(keys, from, error, size);
+        rc = add_secret(keys, from, &to);
     if (rc == 0 && from->public_key)
-        rc = add_pem(keys, from, error, size);
-    if (rc < 0) {
+        rc = add_pem(keys, from, &to);
+    if (rc < 0)
         token_keys_destroy(keys);
-        return -1;
-    }
-    *out = keys;
-    return 0;
+    else
+        *out = keys;
+    return rc;
 }
 
 void token_keys_destroy(struct token_keys *keys)
@@ -355,7 +307,7 @@ void token_keys_destroy(struct token_keys *keys)
     if (!keys)
         return;
     for (unsigned i = 0; i < keys->count; i++)
-        cjose_jwk_release(keys->all[i].jwk);
+        jws_key_destroy(keys->all[i].key);
     free(keys);
 }
 
@@ -364,56 +316,25 @@ bool token_keys_has_weak_secret(const struct token_keys *keys)
     return keys->weak;
 }
 
-static bool fits(const struct key *key, enum token_algorithm algorithm, struct span kid)
+static bool fits(const struct key *key, enum jws_algorithm algorithm, struct span kid)
 {
-    if (key->family != algorithms[algorithm].family)
-        return false;
-    if (key->family == EC_KEY_ && key->curve_bits != algorithms[algorithm].bits)
-        return false;
-    if (key->only != TOKEN_NO_ALGORITHM && key->only != algorithm)
+    if (!jws_is_bound(key->key, algorithm) || (key->only != JWS_NO_ALGORITHM && key->only != algorithm))
         return false;
     return !kid.p || key->kid[0] == '\0' || span_eq(kid, span_of(key->kid));
 }
 
-/* How long its signatures are, to the byte (RFC 7518 section 3.2 to 3.5). cjose takes an ECDSA signature for
- * two halves of whatever length, and an RSA signature without the zeroes it begins with: other texts, which
- * nobody has signed, would be believed. */
-static size_t signature_size(const struct key *key, enum token_algorithm algorithm)
+enum token_check token_keys_verify(const struct token_keys *keys, enum jws_algorithm algorithm,
+                                   struct span kid, struct span text, struct span signature)
 {
-    if (key->family == HMAC)
-        return algorithms[algorithm].bits / 8;
-    return key->family == EC_KEY_ ? 2 * key->bytes : key->bytes;
-}
-
-/* Bytes behind the last dot, as strict base64url. */
-static size_t size_in(struct span jws)
-{
-    const char *dot = memrchr(jws.p, '.', jws.len);
-    return dot ? (size_t)(jws.p + jws.len - dot - 1) * 3 / 4 : 0;
-}
-
-static bool check(const struct key *key, struct span jws, bool *memory)
-{
-    cjose_err why = {.code = CJOSE_ERR_NONE};
-    cjose_jws_t *parsed = cjose_jws_import(jws.p, jws.len, &why);
-    bool good = parsed && cjose_jws_verify(parsed, key->jwk, &why);
-    *memory |= !good && why.code == CJOSE_ERR_NO_MEMORY;
-    cjose_jws_release(parsed);
-    return good;
-}
-
-enum token_check token_keys_verify(const struct token_keys *keys, enum token_algorithm algorithm,
-                                   struct span kid, struct span jws)
-{
-    bool tried = false, good = false, memory = false;
-    for (unsigned i = 0; i < keys->count && !good; i++) {
+    bool tried = false, memory = false;
+    for (unsigned i = 0; i < keys->count; i++) {
         if (!fits(&keys->all[i], algorithm, kid))
             continue;
+        enum jws_result result = jws_verify(keys->all[i].key, algorithm, text, signature);
+        if (result == JWS_FINE)
+            return TOKEN_CHECK_OK;
         tried = true;
-        if (size_in(jws) == signature_size(&keys->all[i], algorithm))
-            good = check(&keys->all[i], jws, &memory);
+        memory |= result == JWS_MEMORY;
     }
-    if (good)
-        return TOKEN_CHECK_OK;
     return memory ? TOKEN_CHECK_MEMORY : tried ? TOKEN_CHECK_WRONG : TOKEN_CHECK_NO_KEY;
 }

@@ -1,41 +1,16 @@
 /* SPDX-License-Identifier: MIT
  *
  * token_keys - the keys that tokens are verified with: a secret, a PEM file, a JSON Web Key Set (RFC 7517).
- * Each key is bound to what it may verify (RFC 8725 section 3.1): a secret to HMAC, an RSA key to RS* and
- * PS*, a key on a curve to the one ES* of that curve. So the `alg` of a token chooses among keys and never
- * what a key is used for.
+ * Each is bound to what it may verify, so the `alg` of a token chooses among keys and never what a key is
+ * used for.
  */
 #ifndef TOKEN_KEYS_H
 #define TOKEN_KEYS_H
 
-#include "text.h"
+#include "jws.h"
 
 #define TOKEN_KEYS_MAX 64            /* of a key set */
 #define TOKEN_FILE_MAX (256u * 1024) /* bytes of a PEM file or a key set */
-
-/* What a token may be signed with (RFC 7518 section 3.1): name, family, bits of the hash. */
-#define TOKEN_ALGORITHMS(X)                                                                                  \
-    X(HS256, HMAC, 256)                                                                                      \
-    X(HS384, HMAC, 384)                                                                                      \
-    X(HS512, HMAC, 512)                                                                                      \
-    X(RS256, RSA, 256)                                                                                       \
-    X(RS384, RSA, 384)                                                                                       \
-    X(RS512, RSA, 512)                                                                                       \
-    X(PS256, RSA, 256)                                                                                       \
-    X(PS384, RSA, 384)                                                                                       \
-    X(PS512, RSA, 512)                                                                                       \
-    X(ES256, EC, 256)                                                                                        \
-    X(ES384, EC, 384)                                                                                        \
-    X(ES512, EC, 512)
-
-enum token_algorithm {
-    TOKEN_NO_ALGORITHM, /* none, unknown, or not one of ours */
-#define TOKEN_ALGORITHM_ENUM(name, family, bits) TOKEN_##name,
-    TOKEN_ALGORITHMS(TOKEN_ALGORITHM_ENUM)
-#undef TOKEN_ALGORITHM_ENUM
-};
-
-enum token_algorithm token_algorithm_of(struct span name);
 
 /* Where keys come from; what is NULL is not there. The texts are not needed afterwards. */
 struct token_sources {
@@ -49,8 +24,8 @@ struct token_sources {
 
 struct token_keys; /* immutable: any thread */
 
-/* Makes keys of all sources. 0, or -1 with a sentence in `error` that names the source and what is wrong with
- * it, never what is in it. */
+/* Makes keys of all sources. 0; TIDINGS_ENOMEM, never with a part of the keys; or TIDINGS_ECREDENTIALS with a
+ * sentence in `error` that names the source and what is wrong with it, never what is in it. */
 int token_keys_create(struct token_keys **keys, const struct token_sources *from, char *error,
                       size_t error_size);
 void token_keys_destroy(struct token_keys *keys); /* NULL is fine */
@@ -66,9 +41,9 @@ enum token_check {
     TOKEN_CHECK_MEMORY
 };
 
-/* Verifies a JWS in compact form. kid.p = NULL: the token names no key. Keys without a name are tried
+/* Was the text signed by one of the keys? kid.p = NULL: the token names no key. Keys without a name are tried
  * whatever the token says. */
-enum token_check token_keys_verify(const struct token_keys *keys, enum token_algorithm algorithm,
-                                   struct span kid, struct span jws);
+enum token_check token_keys_verify(const struct token_keys *keys, enum jws_algorithm algorithm,
+                                   struct span kid, struct span text, struct span signature);
 
 #endif

@@ -382,6 +382,26 @@ static void test_hash(void **state)
     guard_finish(&g);
 }
 
+static void test_base64url(void **state)
+{
+    char out[8], text[16];
+    (void)state;
+    assert_int_equal(text_base64url("", 0, out), 0);
+    assert_int_equal(text_base64url("-_8", 3, out), 2);
+    assert_memory_equal(out, "\xfb\xff", 2);
+    assert_int_equal(text_base64url("AB", 2, out), -1); /* bits that nobody needs */
+    assert_int_equal(text_base64url("A", 1, out), -1);
+    assert_int_equal(text_base64url("+/8", 3, out), -1); /* the other alphabet */
+    assert_int_equal(text_base64url("AA==", 4, out), -1);
+    for (size_t n = 0; n <= sizeof(out); n++) {
+        static const char bytes[] = "\x00\xff\x10\x83\xfe\x7f\x55\xaa";
+        size_t len = text_put_base64url(text, bytes, n);
+        assert_int_equal(len, TEXT_BASE64URL_LEN(n));
+        assert_int_equal(text_base64url(text, len, out), n);
+        assert_memory_equal(out, bytes, n);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -398,6 +418,7 @@ int main(void)
         cmocka_unit_test(test_numbers),
         cmocka_unit_test(test_hex),
         cmocka_unit_test(test_base32),
+        cmocka_unit_test(test_base64url),
         cmocka_unit_test(test_hash_values),
         cmocka_unit_test(test_hash),
     };

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <tidings.h>
 
 #include <cmocka.h>
 
@@ -225,7 +226,7 @@ static const struct hostile hostile[] = {
     C("exp is text", "{\"exp\":\"1800000060\"}", CLAIMS),
     C("exp is negative", "{\"exp\":-1}", CLAIMS),
     C("exp is huge", "{\"exp\":1e300}", CLAIMS),
-    C("exp beyond any number", "{\"exp\":1e400}", MALFORMED),
+    C("exp beyond any number", "{\"exp\":1e400}", CLAIMS),
     C("exp is null", "{\"exp\":null}", CLAIMS),
     C("exp is true", "{\"exp\":true}", CLAIMS),
     C("exp is a list", "{\"exp\":[1800000060]}", CLAIMS),
@@ -478,7 +479,7 @@ static void refuse(const struct token_sources *from, const char *wanted)
 {
     struct token_keys *keys;
     char error[256] = "";
-    assert_int_equal(token_keys_create(&keys, from, error, sizeof(error)), -1);
+    assert_int_equal(token_keys_create(&keys, from, error, sizeof(error)), TIDINGS_ECREDENTIALS);
     if (!strstr(error, wanted))
         fail_msg("%s instead of %s", error, wanted);
 }
@@ -509,7 +510,7 @@ static void test_bad_keys(void **state)
         {PEM(odd_pem), "P-256"},
         {JWKS("[]"), "array `keys`"},
         {JWKS("{}"), "array `keys`"},
-        {JWKS("{\"keys\":[],\"keys\":[]}"), "array `keys`"},
+        {JWKS("{\"keys\":[],\"keys\":[]}"), "array `keys`: a member is there twice"},
         {JWKS("{\"keys\":[]}"), "none of its keys"},
         {JWKS("{\"keys\":[{\"kty\":\"OKP\",\"crv\":\"Ed25519\",\"x\":\"AA\"}]}"), "none of its keys"},
         {JWKS("{\"keys\":[{\"kty\":\"oct\",\"k\":\"AAAA\",\"use\":\"enc\"}]}"), "none of its keys"},
@@ -538,19 +539,6 @@ static void test_weak_secret(void **state)
     token_keys_destroy(NULL);
 }
 
-static void test_base64url(void **state)
-{
-    (void)state;
-    char out[8];
-    assert_int_equal(token_base64url("", 0, out), 0);
-    assert_int_equal(token_base64url("-_8", 3, out), 2);
-    assert_memory_equal(out, "\xfb\xff", 2);
-    assert_int_equal(token_base64url("AB", 2, out), -1); /* bits that nobody needs */
-    assert_int_equal(token_base64url("A", 1, out), -1);
-    assert_int_equal(token_base64url("+/8", 3, out), -1); /* the other alphabet */
-    assert_int_equal(token_base64url("AA==", 4, out), -1);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -560,7 +548,7 @@ int main(void)
         cmocka_unit_test(test_every_bit),       cmocka_unit_test(test_shapes),
         cmocka_unit_test(test_wrong_secret),    cmocka_unit_test(test_rules),
         cmocka_unit_test(test_rights),          cmocka_unit_test(test_bad_keys),
-        cmocka_unit_test(test_weak_secret),     cmocka_unit_test(test_base64url),
+        cmocka_unit_test(test_weak_secret),
     };
     return cmocka_run_group_tests_name("token", tests, set_up, tear_down);
 }
