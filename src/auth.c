@@ -369,7 +369,7 @@ static uint64_t key_of_hex(struct span hex)
 {
     uint64_t key = 0;
     for (size_t i = 0; i < hex.len; i++)
-        key = key << 4 | (uint64_t)text_hex_value(hex.p[i]);
+        key = key << 4 | (uint64_t)text_hex_value(hex.p[i]); // NOLINT(clang-analyzer-core.NullDereference)
     return key;
 }
 

@@ -64,7 +64,6 @@ struct batch {
 };
 
 struct loop {
-    uint32_t index;
     struct io *io;
     const struct clock *clock;
     struct log *log;
@@ -83,28 +82,28 @@ struct loop {
     uint64_t started_wall; /* wall clock ms of the same moment */
     uint64_t now;          /* ms since `started`, read once a turn */
     uint64_t next_tick;
-    bool draining;
 
-    atomic_uint slow; /* streams of clients whose socket is full; written by the loop alone */
     struct slab conns;
     struct agents agents;
+    uint32_t index;
     uint32_t next_gen;
-    uint32_t listed; /* first connection of the list that is looked at before sleeping; SLAB_NONE: empty */
-    uint32_t sweep;  /* where the sweep over deadlines goes on */
+    uint32_t listed;  /* first connection of the list that is looked at before sleeping; SLAB_NONE: empty */
+    uint32_t sweep;   /* where the sweep over deadlines goes on */
+    atomic_uint slow; /* streams of clients whose socket is full; written by the loop alone */
+    atomic_uint streams;       /* streams of which something may still have to be sent */
     struct h2_session *unsent; /* HTTP/2 sessions that have framed something since they were last flushed */
-    unsigned requests_since_news;
     _Atomic uint64_t request_bytes; /* held for requests of all connections, and for large answers */
 
     struct news news;
-    bool news_all; /* broadcasts wait for their walk */
     struct batch batch;
+    unsigned requests_since_news;
+    bool news_all; /* broadcasts wait for their walk */
+    bool draining;
+    bool accepting; /* listeners are watched */
 
     const int *listeners;
     uint32_t listener_count;
     unsigned accept_errors; /* in a row */
-    bool accepting;         /* listeners are watched */
-
-    atomic_uint streams; /* streams of which something may still have to be sent */
 
     _Atomic(struct completion *) posted; /* the last one first; pushed by any thread, taken by the loop */
 

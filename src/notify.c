@@ -136,11 +136,13 @@ void notify_handle(struct request *r)
     struct span key;
     if (!read_header(r, &key))
         return;
-    if (!notice_read(&n, r->body, key, &why))
+    if (!notice_read(&n, r->body, key, &why)) {
         http_refuse(r, &why);
-    else if (!may_send(r, &n))
         return;
-    else if (!http_admits_event(r, &why))
+    }
+    if (!may_send(r, &n))
+        return;
+    if (!http_admits_event(r, &why))
         http_refuse(r, &why);
     else if (publish_needs_waiting(r->service))
         publish_later(r, &n);

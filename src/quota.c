@@ -155,13 +155,13 @@ static uint32_t place_of(const struct crowd *crowd, uint32_t size, uint64_t key)
 
 static bool grow(struct quota *l)
 {
-    uint32_t size = l->crowd_size ? 2 * l->crowd_size : CROWD_MIN;
-    if (l->crowd && l->addresses < l->crowd_size / 2)
+    uint32_t old = l->crowd ? l->crowd_size : 0, size = old ? 2 * old : CROWD_MIN;
+    if (l->crowd && l->addresses < old / 2)
         return true;
     struct crowd *larger = calloc(size, sizeof(*larger));
     if (!larger)
         return false;
-    for (uint32_t i = 0; i < l->crowd_size; i++)
+    for (uint32_t i = 0; i < old; i++)
         if (l->crowd[i].key)
             larger[place_of(larger, size, l->crowd[i].key)] = l->crowd[i];
     free(l->crowd);
