@@ -5,6 +5,8 @@
  */
 #include "ask.h"
 
+#include "cors.h"
+
 /* Has the handler left something that will go on by itself? */
 static bool is_settled(const struct exchange *x)
 {
@@ -74,11 +76,31 @@ void ask_resumed(struct exchange *x)
     conn_watch(l, c, IO_READ | IO_HANGUP | (c->interest & IO_WRITE));
 }
 
+/* What is too large or too slow may come from a browser, whose page is to see the answer. What breaks the
+ * rules of HTTP does not, and no line of it is believed. */
+static struct span find_origin(struct span bytes, const struct h1_error *error)
+{
+    return error->status == 400 ? (struct span){0} : cors_look(bytes);
+}
+
+static void refuse(struct exchange *x, const struct h1_error *error)
+{
+    stats_add(&x->loop->stats.bad_requests, 1);
+    x->loop->handler->on_bad(x->loop->user, x, error);
+    if (!x->answered)
+        conn_close(x->loop, x->conn, CLOSE_ERROR, true);
+}
+
 void ask_refuse(struct loop *l, struct conn *c, const struct h1_head *head, const struct h1_error *error)
 {
     struct exchange x = {.loop = l, .conn = c, .head = head};
-    stats_add(&l->stats.bad_requests, 1);
-    l->handler->on_bad(l->user, &x, error);
-    if (!x.answered)
-        conn_close(l, c, CLOSE_ERROR, true);
+    if (!head && c->io && c->state != CONN_FEED) /* whose head has been used */
+        x.origin = find_origin((struct span){c->io->in.data, c->io->in.len}, error);
+    refuse(&x, error);
+}
+
+void ask_refuse_bytes(struct loop *l, struct conn *c, struct span bytes, const struct h1_error *error)
+{
+    struct exchange x = {.loop = l, .conn = c, .origin = find_origin(bytes, error)};
+    refuse(&x, error);
 }

@@ -24,7 +24,11 @@ void ask_kept(struct loop *l, struct conn *c, size_t head_len, size_t body_len);
 void ask_resume(struct loop *l, struct conn *c);
 void ask_resumed(struct exchange *x);
 
-/* The request is none, or too large, or too slow: answered with the error. head may be NULL. */
+/* The request is none, or too large, or too slow: answered with the error. head may be NULL: then what `in`
+ * holds of it, if anything, says for which origin the answer is. */
 void ask_refuse(struct loop *l, struct conn *c, const struct h1_head *head, const struct h1_error *error);
+
+/* The same for bytes that are no head. */
+void ask_refuse_bytes(struct loop *l, struct conn *c, struct span bytes, const struct h1_error *error);
 
 #endif

@@ -186,6 +186,7 @@ struct exchange {
     struct loop *loop;
     struct conn *conn;
     const struct h1_head *head;
+    struct span origin; /* what is refused without a head: the Origin that was found in its bytes */
     struct span body;
     bool answered;
 };

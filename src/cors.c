@@ -94,6 +94,22 @@ const char *cors_find(const char *const *list, struct span origin)
     return NULL;
 }
 
+struct span cors_look(struct span head)
+{
+    static const struct span name = {"origin:", sizeof("origin:") - 1};
+    const char *end;
+    while (head.len > 0 && (end = memchr(head.p, '\n', head.len))) {
+        struct span line = {head.p, (size_t)(end - head.p)};
+        head = (struct span){end + 1, head.len - line.len - 1};
+        line.len -= line.len > 0 && end[-1] == '\r';
+        if (line.len == 0)
+            break;
+        if (line.len >= name.len && span_eq_nocase((struct span){line.p, name.len}, name))
+            return span_trim((struct span){line.p + name.len, line.len - name.len});
+    }
+    return (struct span){0};
+}
+
 bool cors_is_same(struct span origin, struct span host, bool tls)
 {
     struct span scheme, name;

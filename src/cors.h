@@ -18,6 +18,10 @@ bool cors_is_origin(struct span text);
 /* The entry of the NULL-ended list that is this origin, or NULL. list may be NULL. */
 const char *cors_find(const char *const *list, struct span origin);
 
+/* The value of the first Origin line in the bytes of a head that could not be read, or that is not complete;
+ * an empty span if there is none. What follows the empty line is not looked at. */
+struct span cors_look(struct span head);
+
 /* Is it the origin that a request with this Host was sent to? tls: the connection is encrypted. Without it
  * `https` is right, too: a proxy may have ended TLS; with it `http` is not. */
 bool cors_is_same(struct span origin, struct span host, bool tls);

@@ -543,7 +543,7 @@ static const struct route *find_route(struct request *r)
 static struct request request_of(void *user, struct exchange *x)
 {
     struct auth *auth = x->loop->auth;
-    struct span origin = x->head ? x->head->known[H1_ORIGIN] : (struct span){0};
+    struct span origin = x->head ? x->head->known[H1_ORIGIN] : x->origin;
     struct request r = {.service = user,
                         .loop = x->loop,
                         .x = x,

@@ -161,7 +161,7 @@ static bool keep(struct session *s, const char *p, size_t n)
         s->error = fits ? ENOMEM : ENOBUFS;
         return false;
     }
-    if (have > 0)
+    if (s->backlog)
         memcpy(more, s->backlog + s->backlog_off, have);
     memcpy(more + have, p, n);
     free(s->backlog);

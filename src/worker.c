@@ -187,7 +187,7 @@ static enum take take_request(struct loop *l, struct conn *c, const char *p, siz
     if (len == 0)
         return TAKE_MORE;
     if (len < 0) {
-        ask_refuse(l, c, NULL, &error);
+        ask_refuse_bytes(l, c, (struct span){p, n}, &error);
         return TAKE_STOP;
     }
     if (c->io)

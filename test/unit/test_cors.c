@@ -114,6 +114,33 @@ static void test_same(void **state)
     }
 }
 
+/* In what is no head, or not all of one. */
+static void test_look(void **state)
+{
+    static const struct {
+        const char *head, *origin;
+    } cases[] = {
+        {"GET / HTTP/1.1\r\nHost: h\r\nOrigin: https://a.example\r\nX: y", "https://a.example"},
+        {"GET / HTTP/1.1\r\nORIGIN:https://a.example\t\r\nOrigin: https://b.example\r\n",
+         "https://a.example"},
+        {"\n\n", NULL},
+        {"Origin: https://a.example", NULL}, /* it may not be all of it */
+        {"GET Origin: https://a.example HTTP/1.1\r\nX-Origin: https://a.example\r\n", NULL},
+        {"GET / HTTP/1.1\r\nHost h\r\n\r\nOrigin: https://a.example\r\n", NULL},
+        {"GET / HTTP/1.1\nOrigin: https://a.example\n", "https://a.example"},
+        {"Origin:\r\n", ""},
+        {"", NULL},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct span found = cors_look(span_of(cases[i].head));
+        if ((cases[i].origin != NULL) != (found.p != NULL) ||
+            (found.p && !span_eq(found, span_of(cases[i].origin))))
+            fail_msg("%s", cases[i].head);
+    }
+}
+
 static void test_fields(void **state)
 {
     struct buf out;
@@ -135,7 +162,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_origins), cmocka_unit_test(test_long_origins), cmocka_unit_test(test_find),
-        cmocka_unit_test(test_same),    cmocka_unit_test(test_fields),
+        cmocka_unit_test(test_same),    cmocka_unit_test(test_fields),       cmocka_unit_test(test_look),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -101,6 +101,25 @@ describe("answers to other origins", () => {
     assertNotAllowed(answer.headers, "400");
   });
 
+  test("what is HTTP, but too large or too slow, is answered like anything else", async (t) => {
+    const small = await Hub.started(t, ["--cors-origin", APP, "--max-headers", "600", "--max-body", "10", "--head-timeout", "200ms", "--body-timeout", "200ms"]);
+    const chunked = `POST /api/sse/notify HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n`;
+    for (const [status, origin, begin, end] of [
+      [431, APP, `GET / HTTP/1.1\r\nHost: localhost\r\n`, `Cookie: ${"x".repeat(600)}\r\n\r\n`],
+      [408, APP, `GET / HTTP/1.1\r\nHost: localhost\r\n`, `X-Slow: `],
+      [408, APP, chunked, `\r\n2\r\n{}\r\n`],
+      [413, APP, chunked, `\r\nb\r\n{         }\r\n0\r\n\r\n`],
+      [431, "https://evil.example", `GET / HTTP/1.1\r\nHost: localhost\r\n`, `Cookie: ${"x".repeat(600)}\r\n\r\n`],
+    ]) {
+      const connection = await small.connect(t);
+      await connection.send(`${begin}Origin: ${origin}\r\n${end}`);
+      const answer = await connection.response({ method: "GET" });
+      assert.equal(answer.status, status);
+      if (origin === APP) assertAllowed(answer.headers, APP, `${status}`);
+      else assertNotAllowed(answer.headers, `${status}`);
+    }
+  });
+
   test("the preflight names the methods of its path, and asks for no credentials", async () => {
     for (const [target, methods] of [
       ["/api/sse/subscribe/ada", "GET, HEAD"],
