@@ -23,6 +23,7 @@
 #include "h2_stream.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -257,28 +258,74 @@ static int on_stream_close(nghttp2_session *ng, int32_t id, uint32_t error, void
 
 /* ---- making one ---- */
 
+/* nghttp2's memory hangs on its session and is freed with it, whatever nghttp2 believes to hold: where memory
+ * has failed it may hold too much (1.52 frees a body twice that it could not queue). Such a session ends. */
+struct h2_block {
+    _Alignas(max_align_t) struct h2_block *next;
+    struct h2_block *prev;
+};
+
+static void *hang(struct h2_session *s, struct h2_block *b)
+{
+    b->prev = NULL;
+    b->next = s->memory;
+    if (b->next)
+        b->next->prev = b;
+    s->memory = b;
+    return b + 1;
+}
+
+static struct h2_block *unhang(struct h2_session *s, void *p)
+{
+    struct h2_block *b = (struct h2_block *)p - 1;
+    if (b->next)
+        b->next->prev = b->prev;
+    if (b->prev)
+        b->prev->next = b->next;
+    else
+        s->memory = b->next;
+    return b;
+}
+
+static void *no_memory(struct h2_session *s)
+{
+    s->broken = true;
+    return NULL;
+}
+
 static void *take_memory(size_t n, void *user)
 {
-    (void)user;
-    return malloc(n);
+    struct h2_block *b = malloc(sizeof(*b) + n);
+    return b ? hang(user, b) : no_memory(user);
 }
 
 static void give_memory(void *p, void *user)
 {
-    (void)user;
-    free(p);
+    if (p)
+        free(unhang(user, p));
 }
 
 static void *take_zeroed(size_t n, size_t size, void *user)
 {
-    (void)user;
-    return calloc(n, size);
+    void *p = take_memory(n * size, user);
+    return p ? memset(p, 0, n * size) : NULL;
 }
 
 static void *change_memory(void *p, size_t n, void *user)
 {
-    (void)user;
-    return realloc(p, n);
+    struct h2_block *before = p ? unhang(user, p) : NULL;
+    struct h2_block *b = realloc(before, sizeof(*b) + n);
+    if (b)
+        return hang(user, b);
+    if (before)
+        hang(user, before);
+    return no_memory(user);
+}
+
+static void free_memory(struct h2_session *s)
+{
+    while (s->memory)
+        free(unhang(s, s->memory + 1));
 }
 
 static nghttp2_session_callbacks *make_callbacks(void)
@@ -314,7 +361,7 @@ static nghttp2_option *make_options(void)
 
 static int make_nghttp2(struct h2_session *s)
 {
-    nghttp2_mem memory = {NULL, take_memory, give_memory, take_zeroed, change_memory};
+    nghttp2_mem memory = {s, take_memory, give_memory, take_zeroed, change_memory};
     nghttp2_session_callbacks *cb = make_callbacks();
     nghttp2_option *options = make_options();
     int rc = cb && options ? nghttp2_session_server_new3(&s->ng, cb, s, options, &memory) : -1;
@@ -340,7 +387,7 @@ static int greet(struct h2_session *s)
 static void closing(struct loop *l, struct conn *c, enum close_cause cause)
 {
     struct h2_session *s = c->more->session;
-    s->broken = true;
+    s->broken = s->reading = true; /* nothing is taken out of it any more */
     for (struct h2_session **at = &l->unsent; s->listed && *at; at = &(*at)->next)
         if (*at == s) {
             *at = s->next;
@@ -348,7 +395,7 @@ static void closing(struct loop *l, struct conn *c, enum close_cause cause)
         }
     while (s->streams)
         h2_stream_drop(s->streams, cause);
-    nghttp2_session_del(s->ng);
+    free_memory(s);
     free(s);
 }
 
@@ -362,6 +409,7 @@ static struct h2_session *make(struct loop *l, struct conn *c)
     s->credit = (struct h2_allowance){CREDIT_START, (uint32_t)l->now};
     s->resets = (struct h2_allowance){RESET_START, (uint32_t)l->now};
     if (make_nghttp2(s) != 0) {
+        free_memory(s);
         free(s);
         return NULL;
     }

@@ -187,9 +187,9 @@ void h2_stream_drop(struct h2_stream *s, enum close_cause cause)
 
 void h2_pump(struct h2_session *session)
 {
-    if (session->reading || session->broken)
+    if (session->reading)
         return;
-    struct conn_io *io = conn_buffers(session->loop, session->conn);
+    struct conn_io *io = session->broken ? NULL : conn_buffers(session->loop, session->conn);
     const uint8_t *p;
     ssize_t n = io ? 0 : NGHTTP2_ERR_NOMEM;
     while (io && (n = nghttp2_session_mem_send(session->ng, &p)) > 0)

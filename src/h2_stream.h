@@ -35,6 +35,7 @@ struct h2_session {
     struct conn *conn;          /* the one with the socket */
     struct h2_stream *streams;  /* all that are open */
     struct h2_stream *sending;  /* whose bytes are being framed right now */
+    struct h2_block *memory;    /* nghttp2's; see h2.c */
     struct h2_session *next;    /* in the loop's list of those with something to send */
     uint32_t count;             /* streams */
     uint32_t heads;             /* requests whose head is not complete */
