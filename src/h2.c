@@ -125,6 +125,7 @@ static int on_begin_headers(nghttp2_session *ng, const nghttp2_frame *frame, voi
     if (frame->headers.cat != NGHTTP2_HCAT_REQUEST)
         return 0;
     s->last_id = frame->hd.stream_id;
+    s->idle = false;
     if (s->heads == 0)
         s->head_deadline = (uint32_t)s->loop->now + s->loop->config.head_timeout;
     struct h2_stream *stream = h2_stream_open(s, frame->hd.stream_id);
@@ -446,8 +447,13 @@ static void limit_time(struct h2_session *s)
     if (s->heads > 0 && config->head_timeout > 0) {
         int32_t left = (int32_t)(s->head_deadline - (uint32_t)s->loop->now);
         conn_set_deadline(s->loop, c, left > 0 ? (uint32_t)left : 1);
-    } else {
-        conn_set_deadline(s->loop, c, s->count == 0 ? config->idle_timeout : 0);
+        s->idle = false;
+    } else if (s->count > 0) {
+        conn_set_deadline(s->loop, c, 0);
+        s->idle = false;
+    } else if (!s->idle) { /* once: PING is no request */
+        conn_set_deadline(s->loop, c, config->idle_timeout);
+        s->idle = true;
     }
 }
 

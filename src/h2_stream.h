@@ -49,6 +49,7 @@ struct h2_session {
     bool listed;                /* in the loop's list */
     bool broken;                /* memory was short, or nghttp2 gave up: closed when nobody is on the stack */
     bool greeted;               /* the peer's SETTINGS are here */
+    bool idle;                  /* it waits for requests, and its deadline is set for that */
 };
 
 /* A request head while its fields come. */
