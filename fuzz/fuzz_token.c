@@ -181,9 +181,25 @@ static void bend(struct span text, const struct token_rules *rules)
     free(bent);
 }
 
+/* Without a key: what a hub believes can be read and nothing is wrong with it, and what it does not for
+ * another reason than its key is not called fine. */
+static void look(struct span text, const struct token_rules *rules, enum token_result judged)
+{
+    struct token_text out;
+    bool readable;
+    enum token_result result = token_inspect(rules, text, NOW, &out, &readable);
+    bool by_key = judged == TOKEN_SIGNATURE || judged == TOKEN_KEY || judged == TOKEN_ALGORITHM;
+    must(readable || result == TOKEN_MALFORMED || result == TOKEN_TOO_LARGE);
+    must(by_key || (result == TOKEN_OK) == (judged == TOKEN_OK));
+    if (readable)
+        must(out.header_len > 1 && out.header_len <= text.len && out.claims_len > 1 &&
+             out.claims_len <= text.len);
+}
+
 static enum token_result check_token(struct span text, const struct token_rules *rules)
 {
     enum token_result result = judge(text, rules, true);
+    look(text, rules, result);
     must(token_detail(result) != NULL && (result == TOKEN_OK) == (token_code(result)[0] == '\0'));
     if (result == TOKEN_OK) {
         struct span rest = text;

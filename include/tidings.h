@@ -500,6 +500,17 @@ TIDINGS_API int tidings_token_sign(const char *claims, size_t claims_len, const 
 TIDINGS_API int tidings_token_check(const struct tidings_config *config, const char *token, size_t len,
                                     uint64_t now, char *why, size_t size);
 
+/* What does the token say? For people and tools that have no key: nobody has looked at its signature, so
+ * nothing of it is to be believed. Header and claims are read as strictly as a hub reads them, and written to
+ * out with a NUL, which is the caller's, size bytes, as {"header":{…},"claims":{…}}; TIDINGS_TOKEN_MAX are
+ * always enough. why gets, NUL-ended and cut to why_size, what would keep every hub with this configuration
+ * from believing it at this time (now: ms since 1970), whatever its keys, as "CODE: DETAIL", or "" if nothing
+ * can be seen. Of the configuration jwt_issuer, jwt_audience, jwt_leeway and jwt_allow_no_exp count; no file
+ * is read. The length of what is in out, or EINVAL (it cannot be read, and why says how), ETOOBIG (more than
+ * fits). Needs no hub; any thread. */
+TIDINGS_API int tidings_token_inspect(const struct tidings_config *config, const char *token, size_t len,
+                                      uint64_t now, char *out, size_t size, char *why, size_t why_size);
+
 #ifdef __cplusplus
 }
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * `tidings token`: signs a token for trying and for scripts, or says what is in one and whether a hub with
- * these keys would believe it. Judging is the library's; this file writes claims and shows them.
+ * these keys would believe it. Reading and judging are the library's; this file writes claims and shows them.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -67,7 +67,7 @@ static const struct option rows[] = {
     {.name = "no-expiry",
      .kind = OPTION_FLAG,
      AT(no_expiry),
-     .help = "for ever; the hub needs --jwt-allow-no-exp"},
+     .help = "for ever; the hub needs --jwt-allow-no-exp. With --inspect: may be"},
     {.name = "issuer",
      .kind = OPTION_TEXT,
      AT(issuer),
@@ -104,10 +104,10 @@ static const struct option_table table = {
     .command = "token",
     .usage = "token [--sub ID] [--subscribe TOPIC]… [--publish TARGET]… [--admin] [--expires 1h] | --inspect "
              "TOKEN",
-    .about =
-        "Signs a JSON Web Token with HS256 and prints it, or shows what is in one.\n"
-        "--inspect exits with 0 if the token is good now: as far as its times say without a key, and with\n"
-        "one exactly if a hub with that key would believe it.",
+    .about = "Signs a JSON Web Token with HS256 and prints it, or shows what is in one.\n"
+             "--inspect exits with 0 exactly if a hub with the given key would believe the token now. "
+             "Without a key\n"
+             "nobody has looked at its signature: 0 says that nothing else is wrong with it.",
     .rows = rows,
     .count = sizeof rows / sizeof *rows};
 
@@ -203,17 +203,22 @@ static char *write_claims(const struct token *token, size_t *len)
     return text;
 }
 
+static void configure(struct tidings_config *config, const struct token *token)
+{
+    tidings_config_init(config);
+    config->jwt_secret = token->secret;
+    config->jwt_public_key = token->public_key;
+    config->jwks = token->jwks;
+    config->jwt_issuer = token->issuer;
+    config->jwt_audience = token->audience;
+    config->jwt_allow_no_exp = token->no_expiry;
+}
+
 static int check(const struct token *token, const char *text, char *why, size_t size)
 {
     struct tidings_config config;
 
-    tidings_config_init(&config);
-    config.jwt_secret = token->secret;
-    config.jwt_public_key = token->public_key;
-    config.jwks = token->jwks;
-    config.jwt_issuer = token->issuer;
-    config.jwt_audience = token->audience;
-    config.jwt_allow_no_exp = token->no_expiry;
+    configure(&config, token);
     return tidings_token_check(&config, text, strlen(text), now_ms(), why, size);
 }
 
@@ -244,29 +249,6 @@ static int sign(const struct token *token)
 
 /* ---- looking into one ---- */
 
-/* The JSON of a part (RFC 7515 section 2), or NULL. */
-static json_t *read_part(const char *part, size_t len)
-{
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-    char text[TIDINGS_TOKEN_MAX];
-    size_t n = 0;
-    uint32_t bits = 0;
-    unsigned held = 0;
-
-    for (size_t i = 0; i < len; i++) {
-        const char *digit = memchr(digits, part[i], sizeof digits - 1);
-        if (!digit)
-            return NULL;
-        bits = bits << 6 | (uint32_t)(digit - digits);
-        held += 6;
-        if (held >= 8) {
-            held -= 8;
-            text[n++] = (char)(bits >> held & 0xff);
-        }
-    }
-    return json_loadb(text, n, JSON_REJECT_DUPLICATES, NULL);
-}
-
 /* Says nothing without a date. */
 static void show_date(json_t *shown, const json_t *claims, const char *claim, const char *name)
 {
@@ -283,64 +265,47 @@ static void show_date(json_t *shown, const json_t *claims, const char *claim, co
         json_object_set_new(shown, name, json_string(text));
 }
 
-/* What can be said without a key. */
-static const char *judge_times(const json_t *claims)
-{
-    const json_t *expires = json_object_get(claims, "exp"), *begins = json_object_get(claims, "nbf");
-    double now = (double)now_ms() / 1000;
-
-    if ((expires && !json_is_number(expires)) || (begins && !json_is_number(begins)))
-        return "token_claims: exp or nbf is not a number";
-    if (expires && json_number_value(expires) <= now)
-        return "token_expired: the token has expired (exp)";
-    return begins && json_number_value(begins) > now ? "token_not_yet_valid: the token is not valid yet (nbf)"
-                                                     : "";
-}
-
-static int show(const struct token *token, const char *text, json_t *header, json_t *claims)
+/* `said` holds header and claims. Only who has looked at the signature may call a token valid. */
+static int show(const struct token *token, const char *text, json_t *said, char *why, size_t size)
 {
     bool with_key = token->secret || token->public_key || token->jwks;
-    char why[512] = "";
-    int rc = with_key ? check(token, text, why, sizeof why) : 0;
-    json_t *shown = json_object();
+    int rc = with_key ? check(token, text, why, size) : why[0] ? 1 : 0;
+    const json_t *claims = json_object_get(said, "claims");
 
-    if (!with_key)
-        snprintf(why, sizeof why, "%s", judge_times(claims));
-    json_object_set(shown, "header", header);
-    json_object_set(shown, "claims", claims);
-    show_date(shown, claims, "iat", "issued");
-    show_date(shown, claims, "nbf", "validFrom");
-    show_date(shown, claims, "exp", "expires");
-    json_object_set_new(shown, "checked", json_string(with_key ? "everything" : "times"));
-    json_object_set_new(shown, "valid", json_boolean(!why[0]));
-    if (why[0])
-        json_object_set_new(shown, "why", json_string(why));
-    bool printed = json_dumpf(shown, stdout, JSON_INDENT(2) | JSON_ENSURE_ASCII) == 0 && putchar('\n') != EOF;
-    json_decref(shown);
+    show_date(said, claims, "iat", "issued");
+    show_date(said, claims, "nbf", "validFrom");
+    show_date(said, claims, "exp", "expires");
+    json_object_set_new(said, "signature", json_string(with_key ? "checked" : "not checked"));
+    if (with_key || rc != 0)
+        json_object_set_new(said, "valid", json_boolean(rc == 0));
+    if (rc != 0)
+        json_object_set_new(said, "why", json_string(why));
+    bool printed = json_dumpf(said, stdout, JSON_INDENT(2) | JSON_ENSURE_ASCII) == 0 && putchar('\n') != EOF;
     if (rc < 0)
         options_complain(&table, "%s", why);
-    return printed && fflush(stdout) == 0 && !why[0] ? EXIT_FINE : EXIT_FAILED;
+    return printed && fflush(stdout) == 0 && rc == 0 ? EXIT_FINE : EXIT_FAILED;
 }
 
 static int inspect_text(const struct token *token, const char *text)
 {
-    const char *first = strchr(text, '.'), *second = first ? strchr(first + 1, '.') : NULL;
-    json_t *header, *claims;
-    int code = EXIT_FAILED;
+    struct tidings_config config;
+    char out[TIDINGS_TOKEN_MAX], why[512];
+    json_t *said;
+    int n, code;
 
-    if (strlen(text) > TIDINGS_TOKEN_MAX || !second) {
-        options_complain(&table, "not a JSON Web Token in compact form, or longer than %d bytes",
-                         TIDINGS_TOKEN_MAX);
+    configure(&config, token);
+    n = tidings_token_inspect(&config, text, strlen(text), now_ms(), out, sizeof out, why, sizeof why);
+    if (n < 0) {
+        options_complain(&table, "%s", why);
         return EXIT_FAILED;
     }
-    header = read_part(text, (size_t)(first - text));
-    claims = read_part(first + 1, (size_t)(second - first - 1));
-    if (json_is_object(header) && json_is_object(claims))
-        code = show(token, text, header, claims);
-    else
-        options_complain(&table, "header or claims cannot be read");
-    json_decref(header);
-    json_decref(claims);
+    said = json_loadb(out, (size_t)n, 0, NULL);
+    if (!said) {
+        options_complain(&table, "out of memory, or a number in it is too large to be shown");
+        return EXIT_FAILED;
+    }
+    code = show(token, text, said, why, sizeof why);
+    json_decref(said);
     return code;
 }
 

@@ -377,33 +377,69 @@ static enum token_result make_claims(const struct rights *r, uint64_t expires, s
     return TOKEN_OK;
 }
 
+static enum token_result judge_claims(struct span claims, const struct token_rules *rules, uint64_t now,
+                                      struct rights *rights, uint64_t *expires)
+{
+    char room[TOKEN_MAX];
+    enum token_result result = check_times(claims, rules, now, expires);
+    if (result == TOKEN_OK)
+        result = check_parties(claims, rules, room);
+    return result == TOKEN_OK && !read_rights(claims, rights, room) ? TOKEN_CLAIMS : result;
+}
+
 static enum token_result read_claims(struct span payload, const struct token_rules *rules, uint64_t now,
                                      struct token_claims **claims)
 {
-    char text[TOKEN_MAX], room[TOKEN_MAX];
+    char text[TOKEN_MAX];
     struct rights rights;
     uint64_t expires;
     struct span object = read_object(payload, MEMBERS_MAX, text);
     if (!object.p)
         return TOKEN_MALFORMED;
-    enum token_result result = check_times(object, rules, now, &expires);
-    if (result == TOKEN_OK)
-        result = check_parties(object, rules, room);
-    if (result == TOKEN_OK && !read_rights(object, &rights, room))
-        result = TOKEN_CLAIMS;
+    enum token_result result = judge_claims(object, rules, now, &rights, &expires);
     return result == TOKEN_OK ? make_claims(&rights, expires, claims) : result;
+}
+
+static enum token_result take_apart(struct span text, struct parts *parts)
+{
+    if (text.len > TOKEN_MAX)
+        return TOKEN_TOO_LARGE;
+    return text.p && split(text, parts) ? TOKEN_OK : TOKEN_MALFORMED;
 }
 
 enum token_result token_verify(const struct token_keys *keys, const struct token_rules *rules,
                                struct span text, uint64_t now_ms, struct token_claims **claims)
 {
     struct parts parts;
-    if (text.len > TOKEN_MAX)
-        return TOKEN_TOO_LARGE;
-    if (!text.p || !split(text, &parts))
-        return TOKEN_MALFORMED;
-    enum token_result result = check_signature(keys, &parts, text);
+    enum token_result result = take_apart(text, &parts);
+    if (result == TOKEN_OK)
+        result = check_signature(keys, &parts, text);
     return result == TOKEN_OK ? read_claims(parts.payload, rules, now_ms, claims) : result;
+}
+
+enum token_result token_inspect(const struct token_rules *rules, struct span text, uint64_t now_ms,
+                                struct token_text *out, bool *readable)
+{
+    struct parts parts;
+    struct header header;
+    struct rights rights;
+    uint64_t expires;
+    char signature[TOKEN_MAX];
+    enum token_result result = take_apart(text, &parts);
+    *readable = false;
+    if (result != TOKEN_OK)
+        return result;
+    struct span head = read_object(parts.header, HEADER_MEMBERS, out->header),
+                claims = read_object(parts.payload, MEMBERS_MAX, out->claims);
+    if (!head.p || !claims.p)
+        return TOKEN_MALFORMED;
+    *readable = true;
+    out->header_len = head.len;
+    out->claims_len = claims.len;
+    result = read_header(parts.header, &header);
+    if (result == TOKEN_OK && text_base64url(parts.signature.p, parts.signature.len, signature) <= 0)
+        result = TOKEN_SIGNATURE;
+    return result == TOKEN_OK ? judge_claims(claims, rules, now_ms, &rights, &expires) : result;
 }
 
 void token_claims_free(struct token_claims *claims)

@@ -74,6 +74,18 @@ enum token_result token_verify(const struct token_keys *keys, const struct token
 
 void token_claims_free(struct token_claims *claims); /* NULL is fine */
 
+/* What a token says, as JSON objects. */
+struct token_text {
+    char header[TOKEN_MAX], claims[TOKEN_MAX];
+    size_t header_len, claims_len;
+};
+
+/* Reads a token without a key. *readable: it has a header and claims, which are in *out. TOKEN_OK: nothing is
+ * wrong with it that can be seen without a key. Its signature is not looked at, so it is not to be believed.
+ */
+enum token_result token_inspect(const struct token_rules *rules, struct span text, uint64_t now_ms,
+                                struct token_text *out, bool *readable);
+
 /* May its bearer subscribe as this client? */
 bool token_may_be(const struct token_claims *claims, struct span client_id);
 

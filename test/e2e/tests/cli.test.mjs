@@ -351,10 +351,11 @@ describe("tidings token", () => {
   test("--inspect says what is in a token, and with a key whether a hub would believe it", async () => {
     const text = await mint(["--sub", "ada"]);
     const without = await look(["--inspect", text]);
-    assert.deepEqual([without.code, without.shown.valid, without.shown.checked], [0, true, "times"]);
+    assert.deepEqual([without.code, without.shown.signature, "valid" in without.shown], [0, "not checked", false]);
     assert.equal(without.shown.claims.sub, "ada");
     assert.match(without.shown.expires, /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$/);
-    assert.equal((await look(["--inspect", "-"], { env, input: `${text}\n` })).shown.checked, "everything");
+    const checked = await look(["--inspect", "-"], { env, input: `${text}\n` });
+    assert.deepEqual([checked.code, checked.shown.signature, checked.shown.valid], [0, "checked", true]);
     const other = await look(["--inspect", text, "--secret", "another secret of more than 32 bytes"]);
     assert.equal(other.code, 1);
     assert.match(other.shown.why, /^token_signature/);
@@ -366,11 +367,45 @@ describe("tidings token", () => {
     assert.match((await look(["--inspect", none], { env })).shown.why, /^token_algorithm/);
   });
 
+  test("--inspect without a key never calls a token valid, and says what no key could mend", async () => {
+    const part = (value) => Buffer.from(typeof value === "string" ? value : JSON.stringify(value)).toString("base64url");
+    const exp = 4e9;
+    for (const [header, claims, signature, why] of [
+      [{ alg: "none" }, { exp }, "", /^token_algorithm/],
+      [{ alg: "none" }, { exp }, "AAAA", /^token_algorithm/],
+      [{}, { exp }, "AAAA", /^token_algorithm/],
+      [{ alg: "HS256", crit: ["exp"] }, { exp }, "AAAA", /^token_header/],
+      [{ alg: "HS256", typ: "dpop+jwt" }, { exp }, "AAAA", /^token_header/],
+      [{ alg: "HS256" }, { exp }, "", /^token_signature/],
+      [{ alg: "HS256" }, { exp }, "x", /^token_signature/],
+      [{ alg: "HS256" }, { exp, sub: "a\u0001" }, "AAAA", /^token_claims/],
+      [{ alg: "HS256" }, { exp, nbf: 3.9e9 }, "AAAA", /^token_not_yet_valid/],
+      [{ alg: "HS256" }, { exp: "tomorrow" }, "AAAA", /^token_claims/],
+      [{ alg: "HS256" }, {}, "AAAA", /^token_no_expiry/],
+    ]) {
+      const { code, shown } = await look(["--inspect", `${part(header)}.${part(claims)}.${signature}`]);
+      assert.deepEqual([code, shown.valid, shown.signature], [1, false, "not checked"], JSON.stringify([header, claims]));
+      assert.match(shown.why, why);
+      assert.deepEqual([shown.header, shown.claims], [header, claims]);
+    }
+    const forever = await mint(["--sub", "a", "--no-expiry"]);
+    for (const options of [{}, { env }]) {
+      assert.match((await look(["--inspect", forever], options)).shown.why, /^token_no_expiry/);
+      assert.equal((await look(["--inspect", forever, "--no-expiry"], options)).code, 0);
+    }
+    assert.match((await look(["--inspect", await mint([]), "--issuer", "us"])).shown.why, /^token_issuer/);
+  });
+
   test("--inspect of what is no token is an error", async () => {
-    for (const text of ["", ".", "..", "a.b.c", "====.====.", "x".repeat(9000), `${"A".repeat(4000)}.${"A".repeat(4000)}.`, "bnVsbA.bnVsbA.x", "é.é.é"]) {
-      const { code, stdout, stderr } = await runTidings(["token", "--inspect", "-"], { env, input: `${text}\n` });
-      assert.deepEqual([code, stdout], [1, ""], text.slice(0, 20));
-      assert.match(stderr, /^tidings token: /);
+    for (const text of ["", ".", "..", "a.b.c", "====.====.", "x".repeat(9000), `${"A".repeat(4000)}.${"A".repeat(4000)}.`, "bnVsbA.bnVsbA.x", "é.é.é",
+      "e30.e31.x", "e30A.e30.x", "e30AAA.e30.x", "e30.e30AAA.x", "e30.e30=.x", "e30.e30.x.x", "e3-.e30.x", "W10.e30.AAAA",
+      `e30.${Buffer.from('{"sub":"a","sub":"b"}').toString("base64url")}.AAAA`,
+      `e30.${Buffer.from('{"x":{"y":1,"\\u0079":2}}').toString("base64url")}.AAAA`]) {
+      for (const options of [{ env }, {}]) {
+        const { code, stdout, stderr } = await runTidings(["token", "--inspect", "-"], { ...options, input: `${text}\n` });
+        assert.deepEqual([code, stdout], [1, ""], text.slice(0, 40));
+        assert.match(stderr, /^tidings token: token_(malformed|too_large): /);
+      }
     }
   });
 });
