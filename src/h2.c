@@ -7,7 +7,8 @@
  *
  * Frames collect in the buffer of the connection and leave once a turn, however many streams had something to
  * say. While the socket is full no stream is served: each stays where it is in the log, so a peer that does
- * not read pins H2_OUT_MAX bytes here, whatever it has subscribed to.
+ * not read pins H2_OUT_MAX bytes here, whatever it has subscribed to. Streams that found no room in the
+ * session wait in line for it (serve_waiting()); those whose own window is closed wait for nothing but that.
  *
  * What a peer may not do without end: leave a head incomplete (head_timeout), keep an empty session
  * (idle_timeout), send frames that cost us work and carry nothing (`credit`; PING, SETTINGS, PRIORITY,
@@ -148,6 +149,7 @@ static int on_header(nghttp2_session *ng, const nghttp2_frame *frame, const uint
     return too_much(user);
 }
 
+/* A larger initial window opens those of all streams. */
 static void blocked_may_go_on(struct h2_session *s)
 {
     for (struct h2_stream *at = s->streams; at; at = at->next)
@@ -155,11 +157,10 @@ static void blocked_may_go_on(struct h2_session *s)
             conn_list(s->loop, at->conn);
 }
 
-static void on_window(struct h2_session *s, struct h2_stream *stream, int32_t id)
+/* That of the session is looked at by the flush that follows whatever came in. */
+static void on_window(struct h2_session *s, struct h2_stream *stream)
 {
-    if (id == 0)
-        blocked_may_go_on(s);
-    else if (stream && stream->conn && stream->conn->flags & CONN_BLOCKED)
+    if (stream && stream->conn && stream->conn->flags & CONN_BLOCKED)
         conn_list(s->loop, stream->conn);
 }
 
@@ -189,11 +190,11 @@ static int on_frame(nghttp2_session *ng, const nghttp2_frame *frame, void *user)
     case NGHTTP2_RST_STREAM:
         return stream && !stream->heard ? spend_reset(s) : 0;
     case NGHTTP2_WINDOW_UPDATE:
-        on_window(s, stream, frame->hd.stream_id);
+        on_window(s, stream);
         break;
     case NGHTTP2_SETTINGS:
         s->greeted = true;
-        blocked_may_go_on(s); /* a larger initial window opens those of all streams */
+        blocked_may_go_on(s);
         break;
     default:
         break;
@@ -491,6 +492,7 @@ static void take_in(struct h2_session *s, const char *p, size_t n)
     if (rc < 0)
         gave_up(s, rc);
     h2_pump(s);
+    h2_list(s);
     settle(s);
 }
 
@@ -521,6 +523,22 @@ void h2_read(struct loop *l, struct conn *c)
     take_in(c->more->session, l->read_buffer, (size_t)n);
 }
 
+/* Each of those that wait now gets a turn while there is room: of thousands only those that fit are looked
+ * at. */
+static void serve_waiting(struct h2_session *s)
+{
+    for (uint32_t left = s->waiting_count; left > 0 && h2_room(s) > 0; left--) {
+        struct h2_stream *at = h2_stream_take_waiting(s);
+        struct conn *c = at ? at->conn : NULL;
+        if (!c || !(c->flags & CONN_BLOCKED))
+            continue;
+        if (c->state != CONN_STREAM)
+            conn_list(s->loop, c);
+        else if (deliver_flush(s->loop, c) == DELIVER_DONE)
+            conn_release(s->loop, c);
+    }
+}
+
 void h2_flushed(struct loop *l, struct conn *c, bool all)
 {
     if (c->state != CONN_SESSION)
@@ -539,12 +557,13 @@ void h2_flushed(struct loop *l, struct conn *c, bool all)
     conn_watch(l, c, (c->flags & CONN_PAUSED ? 0 : IO_READ | IO_HANGUP) | (all ? 0 : IO_WRITE));
     if (!all)
         return;
-    blocked_may_go_on(s);
+    serve_waiting(s);
     settle(s);
 }
 
 void h2_flush_all(struct loop *l)
 {
+    l->flushing_sessions = true;
     while (l->unsent) {
         struct h2_session *s = l->unsent;
         struct conn *c = s->conn;
@@ -555,6 +574,7 @@ void h2_flush_all(struct loop *l)
         bool all = deliver_flush(l, c) == DELIVER_DONE;
         h2_flushed(l, c, all);
     }
+    l->flushing_sessions = false;
 }
 
 void h2_overdue(struct loop *l, struct conn *c)

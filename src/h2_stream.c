@@ -164,6 +164,40 @@ static void end_head(struct h2_stream *s)
     s->session->heads--;
 }
 
+/* ---- those that wait for room ---- */
+
+static void leave_queue(struct h2_stream *s)
+{
+    struct h2_session *session = s->session;
+    if (!s->waits)
+        return;
+    s->waits = false;
+    *(s->prev_waiting ? &s->prev_waiting->next_waiting : &session->waiting) = s->next_waiting;
+    *(s->next_waiting ? &s->next_waiting->prev_waiting : &session->last_waiting) = s->prev_waiting;
+    session->waiting_count--;
+}
+
+static void join_queue(struct h2_stream *s)
+{
+    struct h2_session *session = s->session;
+    if (s->waits)
+        return;
+    s->waits = true;
+    s->next_waiting = NULL;
+    s->prev_waiting = session->last_waiting;
+    *(s->prev_waiting ? &s->prev_waiting->next_waiting : &session->waiting) = s;
+    session->last_waiting = s;
+    session->waiting_count++;
+}
+
+struct h2_stream *h2_stream_take_waiting(struct h2_session *session)
+{
+    struct h2_stream *s = session->waiting;
+    if (s)
+        leave_queue(s);
+    return s;
+}
+
 void h2_stream_drop(struct h2_stream *s, enum close_cause cause)
 {
     struct h2_session *session = s->session;
@@ -171,6 +205,7 @@ void h2_stream_drop(struct h2_stream *s, enum close_cause cause)
     if (s->conn)
         conn_close(session->loop, s->conn, cause, false);
     end_head(s);
+    leave_queue(s);
     if (session->sending == s)
         session->sending = NULL;
     if (s->next)
@@ -185,6 +220,21 @@ void h2_stream_drop(struct h2_stream *s, enum close_cause cause)
 
 /* ---- framing ---- */
 
+/* While sessions are being flushed the next turn comes first, so that none of them keeps the loop to itself.
+ */
+void h2_list(struct h2_session *session)
+{
+    if (session->loop->flushing_sessions) {
+        conn_list(session->loop, session->conn);
+        return;
+    }
+    if (session->listed)
+        return;
+    session->listed = true;
+    session->next = session->loop->unsent;
+    session->loop->unsent = session;
+}
+
 void h2_pump(struct h2_session *session)
 {
     if (session->reading)
@@ -192,14 +242,12 @@ void h2_pump(struct h2_session *session)
     struct conn_io *io = session->broken ? NULL : conn_buffers(session->loop, session->conn);
     const uint8_t *p;
     ssize_t n = io ? 0 : NGHTTP2_ERR_NOMEM;
+    size_t before = io ? io->out.len : 0;
     while (io && (n = nghttp2_session_mem_send(session->ng, &p)) > 0)
         buf_append(&io->out, p, (size_t)n);
     session->broken |= n < 0 || io->out.failed;
-    if (session->listed)
-        return;
-    session->listed = true;
-    session->next = session->loop->unsent;
-    session->loop->unsent = session;
+    if (session->broken || io->out.len > before)
+        h2_list(session);
 }
 
 /* Shows nghttp2 as much of what is being sent as it asks for. */
@@ -247,17 +295,33 @@ int h2_stream_put_data(nghttp2_session *ng, nghttp2_frame *frame, const uint8_t 
 
 /* ---- as a carrier ---- */
 
-static size_t room_for(const struct h2_stream *s)
+size_t h2_room(const struct h2_session *session)
 {
-    const struct h2_session *session = s->session;
     const struct conn *c = session->conn;
     int32_t window = nghttp2_session_get_remote_window_size(session->ng);
-    int32_t own = nghttp2_session_get_stream_remote_window_size(session->ng, s->id);
     size_t waiting = c->io ? c->io->out.len : 0;
-    window = own < window ? own : window;
-    if (window <= 0 || waiting >= H2_OUT_MAX || c->flags & CONN_BLOCKED)
+    if (window <= 0 || waiting >= H2_OUT_MAX || c->flags & CONN_BLOCKED || session->broken)
         return 0;
     return (size_t)window < H2_OUT_MAX - waiting ? (size_t)window : H2_OUT_MAX - waiting;
+}
+
+static size_t own_window(const struct h2_stream *s)
+{
+    int32_t window = nghttp2_session_get_stream_remote_window_size(s->session->ng, s->id);
+    return window > 0 ? (size_t)window : 0;
+}
+
+static size_t room_for(const struct h2_stream *s)
+{
+    size_t all = h2_room(s->session), own = own_window(s);
+    return own < all ? own : all;
+}
+
+/* Whose own window is closed is told of when it opens; all others take turns. */
+static void await_room(struct h2_stream *s)
+{
+    if (own_window(s) > 0)
+        join_queue(s);
 }
 
 static ssize_t stream_send(struct loop *l, struct conn *c, const struct iovec *iov, int count)
@@ -270,8 +334,10 @@ static ssize_t stream_send(struct loop *l, struct conn *c, const struct iovec *i
         total += iov[i].iov_len;
     if (session->broken)
         return -ECONNRESET;
-    if (session->reading || room == 0)
+    if (session->reading || room == 0) {
+        await_room(s);
         return -EAGAIN;
+    }
     size_t offered = total < room ? total : room;
     s->iov = iov;
     s->offset = 0;
@@ -285,6 +351,8 @@ static ssize_t stream_send(struct loop *l, struct conn *c, const struct iovec *i
     size_t sent = offered - s->left;
     s->left = 0;
     s->iov = NULL;
+    if (sent < total)
+        await_room(s);
     return sent > 0 ? (ssize_t)sent : -EAGAIN;
 }
 

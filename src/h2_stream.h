@@ -32,12 +32,15 @@ struct h2_allowance {
 struct h2_session {
     nghttp2_session *ng;
     struct loop *loop;
-    struct conn *conn;          /* the one with the socket */
-    struct h2_stream *streams;  /* all that are open */
-    struct h2_stream *sending;  /* whose bytes are being framed right now */
-    struct h2_block *memory;    /* nghttp2's; see h2.c */
-    struct h2_session *next;    /* in the loop's list of those with something to send */
-    uint32_t count;             /* streams */
+    struct conn *conn;         /* the one with the socket */
+    struct h2_stream *streams; /* all that are open */
+    struct h2_stream *sending; /* whose bytes are being framed right now */
+    struct h2_block *memory;   /* nghttp2's; see h2.c */
+    struct h2_stream *waiting; /* for room in the session, not in a window of their own; first come first */
+    struct h2_stream *last_waiting;
+    struct h2_session *next; /* in the loop's list of those with something to send */
+    uint32_t count;          /* streams */
+    uint32_t waiting_count;
     uint32_t heads;             /* requests whose head is not complete */
     uint32_t head_deadline;     /* of the oldest of them; loop time */
     struct h2_allowance credit; /* frames that cost us something and may still come */
@@ -66,6 +69,7 @@ struct h2_head {
 struct h2_stream {
     struct h2_session *session;
     struct h2_stream *next, *prev;
+    struct h2_stream *next_waiting, *prev_waiting;
     struct conn *conn;       /* NULL before the head is complete, and after the connection is closed */
     struct h2_head *head;    /* NULL once it is complete */
     const struct iovec *iov; /* of the send that is going on */
@@ -76,6 +80,7 @@ struct h2_stream {
     bool answered; /* the head of an answer was handed over */
     bool heard;    /* and was framed */
     bool ending;   /* nothing comes after what was sent */
+    bool waits;    /* in the session's list of those that wait for room */
     bool over;     /* nghttp2 has closed it, or is about to with the session */
 };
 
@@ -94,6 +99,15 @@ void h2_stream_asked(struct h2_stream *s, bool ended);
 /* Bytes of the body, and its end. */
 void h2_stream_data(struct h2_stream *s, const char *p, size_t n);
 void h2_stream_ended(struct h2_stream *s);
+
+/* Bytes that streams may send now, as far as the session is concerned. */
+size_t h2_room(const struct h2_session *session);
+
+/* Takes the stream that has waited for room the longest from the list; NULL if none does. */
+struct h2_stream *h2_stream_take_waiting(struct h2_session *session);
+
+/* The session is flushed before the loop sleeps. */
+void h2_list(struct h2_session *session);
 
 /* Takes what nghttp2 has to send into the buffer of the session's connection. */
 void h2_pump(struct h2_session *session);

@@ -99,7 +99,8 @@ struct loop {
     unsigned requests_since_news;
     bool news_all; /* broadcasts wait for their walk */
     bool draining;
-    bool accepting; /* listeners are watched */
+    bool flushing_sessions; /* of HTTP/2, right now */
+    bool accepting;         /* listeners are watched */
 
     const int *listeners;
     uint32_t listener_count;

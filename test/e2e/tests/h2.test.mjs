@@ -196,6 +196,23 @@ describe("HTTP/2", () => {
   });
 });
 
+// Work for one that waits must not grow with the number of those that wait: counted, as time would depend on the machine.
+test("looks only at streams that find room when many wait for the session's window", async (t) => {
+  const [readers, events] = [250, 8];
+  const hub = await Hub.started(t, ["--history-bytes", "8MiB"]);
+  const session = await Session.open(t, hub);
+  const streams = await Promise.all(Array.from({ length: readers }, (_, i) => session.ask("GET", `/api/sse/subscribe/r${i}`)));
+  await Promise.all(streams.map((stream) => stream.until(/__connected/)));
+  const blocked = async () => Number(/^tidings_send_blocked_total (\d+)$/m.exec((await hub.get("/metrics")).text)[1]);
+  const before = await blocked();
+  let last;
+  for (let n = 0; n < events; n++) last = await hub.publish({ event: "n", payload: "x".repeat(3000), broadcast: true });
+  await Promise.all(streams.map((stream) => stream.until(new RegExp(`id: ${last.id}\n`))));
+  for (const stream of streams) assert.equal(stream.text().match(/^event: n$/gm).length, events, "each got all of them");
+  const waits = (await blocked()) - before;
+  assert.ok(waits < 2 * readers * events, `${waits} times a stream found no room, for ${readers * events} deliveries`);
+});
+
 test("--http2=false leaves it out", async (t) => {
   const hub = await Hub.started(t, ["--http2=false"]);
   const connection = await hub.connect(t);
