@@ -83,9 +83,15 @@ static void end_zip(struct event_zip *z)
     free_zip(z);
 }
 
+static uint64_t held_bytes(const struct gzip *g)
+{
+    return atomic_load_explicit(&g->held_bytes, memory_order_relaxed);
+}
+
 bool gzip_is_full(const struct gzip *g)
 {
-    return atomic_load_explicit(&g->held_bytes, memory_order_relaxed) > g->held_max;
+    uint64_t held = held_bytes(g);
+    return held > g->held_max && held > atomic_load_explicit(&g->patience, memory_order_relaxed);
 }
 
 /* The acquiring load sees all that the last reader did with the forms before it gave back its reference. */
@@ -96,13 +102,14 @@ static bool is_only_held(const struct event *e)
 
 struct event_zip *gzip_take(struct gzip *g)
 {
-    struct event_zip *taken = NULL;
+    struct event_zip *taken = NULL, *last = NULL;
     pthread_mutex_lock(&g->held_lock);
-    for (unsigned i = 0; i < TAKE_MAX && g->oldest && gzip_is_full(g); i++) {
+    for (unsigned i = 0; i < TAKE_MAX && g->oldest != last && held_bytes(g) > g->held_max; i++) {
         struct event_zip *z = g->oldest;
         unlink_zip(g, z);
         if (!is_only_held(z->event)) {
             link_newest(g, z);
+            last = last ? last : z;
             continue;
         }
         count_held(g, 0, zip_cost(z));
@@ -110,6 +117,8 @@ struct event_zip *gzip_take(struct gzip *g)
         z->newer = taken;
         taken = z;
     }
+    /* Readers that are stuck must not have everybody look in vain. */
+    atomic_store_explicit(&g->patience, taken ? 0 : held_bytes(g) + g->held_max / 64, memory_order_relaxed);
     pthread_mutex_unlock(&g->held_lock);
     return taken;
 }

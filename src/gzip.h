@@ -40,7 +40,8 @@ struct gzip {
     struct event_zip *oldest;
     struct event_zip *newest;
     atomic_uint_fast64_t held_bytes;
-    size_t held_max; /* GZIP_HELD_BYTES; fixed before the first event */
+    size_t held_max;               /* GZIP_HELD_BYTES; fixed before the first event */
+    atomic_uint_fast64_t patience; /* below so many held bytes there is nothing to take: all are in use */
 };
 
 void gzip_init(struct gzip *g); /* takes no memory until somebody reads compressed */
@@ -64,7 +65,7 @@ const struct deflate_block *gzip_pick(struct gzip *g, const struct gzip_reader *
 /* It was sent, or a part of it. */
 void gzip_advance(struct gzip_reader *r, const struct event *e, const struct deflate_block *b);
 
-/* Is more held than held_max? */
+/* Is more held than held_max, and is it time to look for what can go? */
 bool gzip_is_full(const struct gzip *g);
 
 /* Takes old forms from events of which the log has the only reference, until no more than that is held or

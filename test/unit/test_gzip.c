@@ -327,12 +327,46 @@ static void test_empty(void **state)
     finish(&x);
 }
 
+/* When all are in use nobody looks for more until there is more; afterwards everything can go. */
+static void test_all_in_use(void **state)
+{
+    (void)state;
+    static struct event *events[200];
+    struct channel channel;
+    struct gzip g;
+    struct gzip_reader r = {0};
+    unsigned looked = 0;
+    gzip_init(&g);
+    g.held_max = 640000;
+    for (unsigned i = 0; i < 200; i++) {
+        events[i] = make_event(i + 1, 10000);
+        events[i]->channel = &channel;
+        event_ref(events[i]);
+        assert_non_null(gzip_pick(&g, &r, events[i], false));
+        if (gzip_is_full(&g)) {
+            looked++;
+            assert_int_equal(drop_old(&g), 0);
+            assert_false(gzip_is_full(&g));
+        }
+    }
+    assert_in_range(looked, 20, 60);
+    for (unsigned i = 0; i < 200; i++)
+        event_unref(events[i]);
+    assert_true(drop_old(&g) > 0);
+    assert_true(atomic_load(&g.held_bytes) <= g.held_max);
+    for (unsigned i = 0; i < 200; i++)
+        event_unref(events[i]);
+    assert_int_equal(atomic_load(&g.held_bytes), 0);
+    gzip_finish(&g);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_moment), cmocka_unit_test(test_once_for_all),
         cmocka_unit_test(test_large),        cmocka_unit_test(test_held_is_bounded),
-        cmocka_unit_test(test_in_use),       cmocka_unit_test(test_empty),
+        cmocka_unit_test(test_in_use),       cmocka_unit_test(test_all_in_use),
+        cmocka_unit_test(test_empty),
     };
     return cmocka_run_group_tests_name("gzip", tests, NULL, NULL);
 }
