@@ -6,7 +6,7 @@ import { once } from "node:events";
 import http2 from "node:http2";
 import { after, before, describe, test } from "node:test";
 import {
-  ACK, CONTINUATION, DATA, END_HEADERS, END_STREAM, ENHANCE_YOUR_CALM, FLOW_CONTROL_ERROR, FRAME_SIZE_ERROR, FramePeer, HEADERS,
+  ACK, COMPRESSION_ERROR, CONTINUATION, DATA, END_HEADERS, END_STREAM, ENHANCE_YOUR_CALM, FLOW_CONTROL_ERROR, FRAME_SIZE_ERROR, FramePeer, HEADERS,
   PADDED, PING, PRIORITY, PROTOCOL_ERROR, REFUSED_STREAM, RST_STREAM, SETTINGS, STREAM_CLOSED, WINDOW_UPDATE,
   block, frame, literal, request, reset, setting, windowUpdate,
 } from "../lib/frames.mjs";
@@ -205,6 +205,14 @@ describe("heads", () => {
     await peer.send(request(3, { more: Array.from({ length: 101 }, (_, i) => [`x-${i}`, "y"]) }));
     await peer.body(3, /too_many_fields/);
     await peer.answers();
+  });
+
+  abuse("with a field of more than 64 KiB end it", async (t) => {
+    const fields = Buffer.concat([block(), literal("x", "a".repeat(66_000))]);
+    const piece = (i) => fields.subarray(i * 16_000, (i + 1) * 16_000);
+    const peer = await FramePeer.open(t, hub);
+    await peer.send(frame(HEADERS, END_STREAM, 1, piece(0)), ...[1, 2, 3, 4].map((i) => frame(CONTINUATION, i === 4 ? END_HEADERS : 0, 1, piece(i))));
+    assert.equal(await peer.goaway(), COMPRESSION_ERROR);
   });
 
   abuse("on a stream that has ended are an end of the session", async (t) => {
