@@ -17,6 +17,7 @@
 #include "command.h"
 #include "jsontext.h"
 #include "options.h"
+#include "secrets.h"
 
 #define SECRET_MAX 4096
 
@@ -26,7 +27,7 @@ struct token {
     struct option_list subscribe, publish;
     bool admin, no_expiry;
     uint64_t expires; /* ms */
-    char file_secret[SECRET_MAX + 2];
+    char kept_secret[SECRET_MAX + 2];
 };
 
 #define AT(field) .offset = offsetof(struct token, field)
@@ -36,7 +37,8 @@ static const struct option rows[] = {
      .kind = OPTION_TEXT,
      AT(secret),
      .form = "SECRET",
-     .help = "the hub's --jwt-secret; better in TIDINGS_JWT_SECRET or a file: others see the arguments"},
+     .help = "the hub's --jwt-secret; better in TIDINGS_JWT_SECRET or a file: others see arguments until "
+             "they are read"},
     {.name = "secret-file",
      .kind = OPTION_TEXT,
      AT(secret_file),
@@ -116,21 +118,36 @@ static const struct option_table table = {
 static bool read_secret_file(struct token *token)
 {
     FILE *file = fopen(token->secret_file, "re");
-    bool read = file && fgets(token->file_secret, sizeof token->file_secret, file);
+    bool read = file && fgets(token->kept_secret, sizeof token->kept_secret, file);
 
     if (!read)
         options_complain(&table, "cannot read %s: %s", token->secret_file,
                          !file || ferror(file) ? strerror(errno) : "the file is empty");
     if (file)
         fclose(file);
-    token->file_secret[strcspn(token->file_secret, "\r\n")] = '\0';
-    token->secret = token->file_secret;
+    token->kept_secret[strcspn(token->kept_secret, "\r\n")] = '\0';
+    token->secret = token->kept_secret;
     return read;
+}
+
+/* Takes it from where others could read it while the command runs. */
+static bool keep_secret(struct token *token)
+{
+    size_t len = strlen(token->secret);
+
+    if (len > SECRET_MAX)
+        options_complain(&table, "the secret is longer than %d bytes", SECRET_MAX);
+    else
+        memcpy(token->kept_secret, token->secret, len + 1);
+    secrets_cover(token->secret);
+    token->secret = token->kept_secret;
+    return len <= SECRET_MAX;
 }
 
 static bool find_secret(struct token *token)
 {
     if (token->secret && token->secret_file) {
+        secrets_cover(token->secret);
         options_complain(&table, "--secret and --secret-file: give one of them");
         return false;
     }
@@ -140,7 +157,7 @@ static bool find_secret(struct token *token)
         token->secret = getenv("TIDINGS_JWT_SECRET");
     if (token->secret && !token->secret[0])
         token->secret = NULL;
-    return true;
+    return !token->secret || keep_secret(token);
 }
 
 static uint64_t now_ms(void)

@@ -1,12 +1,13 @@
 // Who may do what, by which credentials, and what those are told who may not.
 
 import assert from "node:assert/strict";
-import { readFile, writeFile } from "node:fs/promises";
+import { writeFile } from "node:fs/promises";
 import { connect } from "node:http2";
 import path from "node:path";
 import { after, before, describe, test } from "node:test";
-import { fileURLToPath, pathToFileURL } from "node:url";
+import { pathToFileURL } from "node:url";
 import { Hub, runTidings, tempDir } from "../lib/hub.mjs";
+import { snippet } from "../lib/snippet.mjs";
 import { SECRET, bearer, token } from "../lib/tokens.mjs";
 import { eventually } from "../lib/wait.mjs";
 import { OVER_H2 } from "../lib/over.mjs";
@@ -348,18 +349,10 @@ describe("addresses", () => {
 });
 
 describe("docs/tokens.md", () => {
-  const PAGE = path.resolve(path.dirname(fileURLToPath(import.meta.url)), "../../../docs/tokens.md");
-
-  async function snippet(name) {
-    const found = new RegExp(`<!-- test: ${name} -->\n\`\`\`js\n([^]*?)\n\`\`\``).exec(await readFile(PAGE, "utf8"));
-    assert.ok(found, name);
-    return found[1];
-  }
-
   test("what it signs is believed, and its cookie opens a stream", async (t) => {
     const dir = await tempDir(t);
-    await writeFile(path.join(dir, "sign.mjs"), await snippet("sign"));
-    await writeFile(path.join(dir, "app.mjs"), await snippet("cookie"));
+    await writeFile(path.join(dir, "sign.mjs"), await snippet("tokens.md", "sign"));
+    await writeFile(path.join(dir, "app.mjs"), await snippet("tokens.md", "cookie"));
     process.env.JWT_SECRET = SECRET;
     globalThis.whoIsLoggedIn = () => "user-123";
     t.after(() => {

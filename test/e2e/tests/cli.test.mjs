@@ -3,12 +3,12 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { createHmac } from "node:crypto";
-import { writeFile } from "node:fs/promises";
+import { readFile, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { after, before, describe, test } from "node:test";
 import { BIN, Hub, cleanEnv, freePort, runTidings, tempDir } from "../lib/hub.mjs";
 import { SECRET, token } from "../lib/tokens.mjs";
-import { within } from "../lib/wait.mjs";
+import { eventually, within } from "../lib/wait.mjs";
 import { OVER_TLS } from "../lib/over.mjs";
 
 const parsed = (data) => (typeof data === "string" ? JSON.parse(data) : data);
@@ -315,6 +315,43 @@ describe("tidings token", () => {
     assert.equal((await publish(["--topic", "news"])).code, 1);
     const admin = await mint(["--admin"]);
     assert.equal((await runTidings(["clients", "--url", hub.url, "--token", admin])).code, 0);
+  });
+
+  test("a short life brings a stream to its end", async (t) => {
+    const hub = await Hub.started(t, ["--jwt-secret", SECRET]);
+    let stream;
+    for (let seconds = 2; !stream; seconds *= 2) { // a machine may be slower than a token lives
+      const text = await mint(["--sub", "ada", "--expires", `${seconds}s`]);
+      const opened = await hub.stream(t, "/api/sse/subscribe/ada", { headers: { Authorization: `Bearer ${text}` } });
+      if (opened.status === 200) stream = opened;
+      else assert.equal(opened.status, 401);
+    }
+    assert.deepEqual(JSON.parse((await stream.next("__expired")).data), { reason: "token_expired" });
+  });
+
+  test("a secret is not to be seen in /proc while the command runs", async (t) => {
+    const text = await mint(["--sub", "ada"]);
+    for (const [args, variables, file] of [
+      [["--secret", SECRET], {}, "cmdline"],
+      [[`--secret=${SECRET}`], {}, "cmdline"],
+      [[], env, "environ"],
+    ]) {
+      const child = spawn(BIN, ["token", ...args, "--inspect", "-"], { env: { ...cleanEnv(), ...variables }, stdio: ["pipe", "pipe", "inherit"] });
+      const over = new Promise((resolve) => child.once("close", resolve));
+      t.after(() => child.kill("SIGKILL"));
+      let out = "";
+      child.stdout.setEncoding("utf8").on("data", (piece) => (out += piece));
+      const shown = async () => readFile(`/proc/${child.pid}/${file}`, "latin1");
+      await eventually(async () => {
+        const words = await shown();
+        return /--inspect|PATH=/.test(words) && words.includes("x".repeat(SECRET.length)) && !words.includes(SECRET);
+      }, `a secret covered in ${file}`);
+      child.stdin.end(`${text}\n`);
+      assert.equal(await within(over, "the command to end"), 0);
+      assert.equal(JSON.parse(out).valid, true); // by the copy
+    }
+    const long = await runTidings(["token", "--secret", "s".repeat(4097), "--sub", "a"]);
+    assert.deepEqual([long.code, long.stdout], [2, ""]);
   });
 
   test("signs all claims, and Node's own crypto agrees", async () => {

@@ -9,6 +9,7 @@ import { Browser } from "../lib/browser.mjs";
 import { BROWSER, Hub, runTidings, tempDir } from "../lib/hub.mjs";
 import { OVER_TLS } from "../lib/over.mjs";
 import { requestBytes } from "../lib/raw.mjs";
+import { snippet } from "../lib/snippet.mjs";
 import { SECRET, bearer, token } from "../lib/tokens.mjs";
 import { eventually } from "../lib/wait.mjs";
 
@@ -213,12 +214,18 @@ describe("other origins in Chromium", options, () => {
   let hub;
   let listed;
   let stranger;
+  let tokensGiven = 0;
 
-  /** A site of its own: a page without anything, and a cookie for whoever asks. */
+  /** A site of its own: a page without anything, and a cookie, or a token of two seconds, for whoever asks. */
   async function site() {
     const server = createServer((request, response) => {
       const [, seconds] = /^\/login(?:\?(\d+))?$/.exec(request.url) ?? [];
       const exp = Math.floor(Date.now() / 1000) + Number(seconds ?? 300);
+      if (request.url === "/stream-token") {
+        tokensGiven++;
+        response.end(token({ sub: "user-123", exp: Math.floor(Date.now() / 1000) + 2, tidings: { subscribe: ["news"] } }));
+        return;
+      }
       if (request.url.startsWith("/login")) response.setHeader("Set-Cookie", `tidings_token=${token({ sub: "ada", exp, tidings: { publish: ["*"] } })}; Path=/; HttpOnly`);
       response.setHeader("Content-Type", "text/html").end("<!doctype html><title>app</title>");
     });
@@ -289,6 +296,28 @@ describe("other origins in Chromium", options, () => {
     await hub.notify(NOTE.replace('"payload":1', '"payload":2'), { headers: bearer(ADMIN) });
     await heard(page, "2");
     assert.deepEqual(await page.evaluate(() => globalThis.heard), ["fresh", "1", "__expired", "complete", "2"]);
+  });
+
+  test("with its token in the query, as docs/tokens.md has it, it goes on with the next one and misses nothing", async (t) => {
+    const page = await open(t, listed.url);
+    const run = `const HUB = ${JSON.stringify(hub.url)}; globalThis.shown = []; const show = (event) => shown.push(event.data);
+${await snippet("tokens.md", "query")}
+open();`;
+    await page.addScriptTag({ content: run });
+    const publish = (payload) => hub.notify(JSON.stringify({ topic: "news", event: "notification", payload }), { headers: bearer(ADMIN) });
+    const shown = () => page.evaluate(() => globalThis.shown);
+    await eventually(async () => { // from its first event on it has a place to go on from
+      await publish(0);
+      return (await shown()).length > 0;
+    }, "the first event");
+    for (let number = 1; number <= 2; number++) { // each over a token of its own
+      const before = tokensGiven;
+      await eventually(() => tokensGiven > before, "the next token");
+      await publish(number);
+      await eventually(async () => (await shown()).includes(String(number)), "what was sent meanwhile");
+    }
+    assert.deepEqual((await shown()).filter((text) => text !== "0"), ["1", "2"]);
+    await hub.logged(/event=disconnect .*client=user-123 .*cause=expired/);
   });
 
   test("without its cookie it is refused for good", async (t) => {
