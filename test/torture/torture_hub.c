@@ -353,6 +353,7 @@ static void live(struct world *w)
     settle(w);
     publish_everything(w);
     look_at_everything(w);
+    subscribe(w, "alan", "?replay=4", true); /* what is compressed alone */
     pass(w, 1500);
     send_large_body(w);
     for (unsigned i = 0; i < w->reader_count; i++) /* who was cut comes again */
