@@ -92,21 +92,23 @@ after(async () => {
 describe("who opens streams to have them reset", () => {
   abuse("is told to calm down after 500 that were not answered (CVE-2023-44487)", async (t) => {
     const { requests } = await counters();
+    const start = Date.now();
     await flood(t, 20_000, (i) => Buffer.concat([request(odd(i)), reset(odd(i))]));
     const worked = (await counters()).requests - requests;
-    assert.ok(worked < 900, `${worked} of 20,000 requests were handled`);
+    assert.ok(worked < 700 + (Date.now() - start) / 20, `${worked} of 20,000 requests were handled`);
   });
 
   abuse("the same when it has the hub do the resetting (CVE-2025-8671)", async (t) => {
     const peer = await FramePeer.open(t, hub);
     const post = (id) => [request(id, { method: "POST", path: "/api/sse/notify", body: true }), windowUpdate(id, 0x7fffffff)];
+    const start = Date.now();
     let resets = 0;
     for (let from = 0; from < 2000 && !peer.connection.over; from += 100) {
       await peer.send(...Array.from({ length: 100 }, (_, i) => post(odd(from + i))).flat());
       await peer.connection.until(() => (resets = peer.count(RST_STREAM)) >= from + 100 || peer.connection.over || undefined, "100 resets");
     }
     assert.equal(await peer.goaway(), ENHANCE_YOUR_CALM);
-    assert.ok(resets >= 400 && resets < 900, `after ${resets} resets`);
+    assert.ok(resets >= 400 && resets < 700 + (Date.now() - start) / 20, `after ${resets} resets`);
   });
 
   abuse("may do so as often as it likes with streams that were answered: readers come and go", async (t) => {
