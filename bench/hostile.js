@@ -5,23 +5,25 @@
 // process of its own attacks from other addresses of the loopback network, with all of this at once:
 //
 //   200 heads of requests that grow by a byte a second; 1,000 connections that say nothing; 1,000 publishes a second over
-//   a limit of 100 for an address; 500 connections a second that are reset in the middle of a request.
+//   a limit of 100 for an address; 500 connections a second that are reset in the middle of a request; 500 streams a second
+//   of HTTP/2 that are reset as soon as they are opened.
 //
 // What the hub cuts off is opened again. The rates are fixed, since attacker, readers and generator share one processor:
 // a flood without measure would measure how well that one is shared.
 "use strict";
 const { fork, spawnSync } = require("node:child_process");
 const http = require("node:http");
+const http2 = require("node:http2");
 const net = require("node:net");
 const os = require("node:os");
 
-const SLOW = 200, SILENT = 1000, PUBLISHES = 1000, RESETS = 500, TICK = 20;
+const SLOW = 200, SILENT = 1000, PUBLISHES = 1000, RESETS = 500, STREAMS = 500, TICK = 20;
 // Short enough that slow heads and silent connections are cut, and opened anew, several times in a phase of attack.
 const HUB = ["--publish-rate-per-address", "100", "--head-timeout", "2s"];
 
 // ---- the attacker
 
-const done = { slowHeads: 0, silent: 0, published: 0, refused: 0, resets: 0, failed: 0 };
+const done = { slowHeads: 0, silent: 0, published: 0, refused: 0, resets: 0, streams: 0, sessions: 0, failed: 0 };
 
 /** Keeps one connection open, opening it anew when the hub has cut it. */
 function hold(port, localAddress, begin, count) {
@@ -58,6 +60,24 @@ function reset(port) {
   socket.on("error", () => {});
 }
 
+/** Opens streams and resets them at once, in a session of HTTP/2 that is opened anew when the hub has ended it. */
+function resetter(port) {
+  let session = null;
+  const open = () => {
+    session = http2.connect(`http://127.0.0.1:${port}`, { localAddress: "127.0.0.6" });
+    done.sessions++;
+    session.on("error", () => {}).on("close", () => (session = null));
+  };
+  return () => {
+    if (!session) open();
+    if (session.closed || session.destroyed) return;
+    const stream = session.request({ ":path": "/api/sse/subscribe/x" });
+    stream.on("error", () => {});
+    stream.close(http2.constants.NGHTTP2_CANCEL);
+    done.streams++;
+  };
+}
+
 /** Calls what a fixed number of times a second, as far as the machine lets it. */
 function atRate(rate, what) {
   let owed = 0, last = Date.now();
@@ -74,6 +94,7 @@ function attack(port) {
   const agent = new http.Agent({ keepAlive: true, maxSockets: 16 });
   atRate(PUBLISHES, () => publish(port, agent));
   atRate(RESETS, () => reset(port));
+  atRate(STREAMS, resetter(port));
   const begin = Date.now();
   process.on("message", () => process.send({ seconds: (Date.now() - begin) / 1000, ...done }, () => process.exit(0)));
 }
@@ -82,9 +103,9 @@ function attack(port) {
 
 /** Throws unless the attack was what it says: at its rates, refused by the limit, and cut by the deadline. */
 function checkAttack(attack) {
-  const { seconds, slowHeads, silent, published, refused, resets } = attack;
+  const { seconds, slowHeads, silent, published, refused, resets, streams, sessions } = attack;
   const due = (rate) => 0.8 * rate * seconds;
-  const weak = [resets < due(RESETS) && "resets", published + refused < due(PUBLISHES) && "publishes", refused === 0 && "refusals",
+  const weak = [resets < due(RESETS) && "resets", streams < due(STREAMS) && "streams", sessions < 2 && "sessions ended", published + refused < due(PUBLISHES) && "publishes", refused === 0 && "refusals",
     slowHeads <= SLOW && "slow heads cut", silent <= SILENT && "silent connections cut"].filter(Boolean);
   if (weak.length > 0) throw new Error(`the attack was too weak in: ${weak.join(", ")}: ${JSON.stringify(attack)}`);
 }
