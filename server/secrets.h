@@ -1,17 +1,12 @@
 /* SPDX-License-Identifier: MIT
  *
- * secrets - what only the hub may know: read from files, and not left where others can see it. Which settings
- * are secrets, and which name the file of one, says the table (settings_table.h).
+ * secrets - what only the hub may know is not left where others can see it. Which settings are secrets says
+ * the table (settings_table.h).
  */
 #ifndef SECRETS_H
 #define SECRETS_H
 
 #include <stddef.h>
-
-#include "settings_reader.h"
-
-#define SECRETS_FILE_MAX 65536 /* bytes of a file of secrets */
-#define SECRETS_LINE_MAX 4096  /* bytes of one secret in it */
 
 /* Arguments and TIDINGS_* variables as they were given; each ends with NULL. */
 struct sources {
@@ -31,12 +26,5 @@ void secrets_finish(struct sources *sources);
 
 /* Covers one text with 'x', such as an argument whose copy is in safety. NULL is fine. */
 void secrets_cover(const char *text);
-
-/* Reads the files that settings name in place of secrets, after all sources were read. Of a secret and its
- * file the one from the stronger source counts; from the same source a repeatable one gets both, any other is
- * an error. A line is a secret; empty lines are left out. 0, or -1 with the error, which names the file and
- * the line, and nothing of what is in it. Whoever else may read the file is named in the settings' warnings.
- */
-int secrets_read_files(const struct reader *reader);
 
 #endif

@@ -18,7 +18,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "secrets.h"
 #include "settings_reader.h"
 #include "value.h"
 
@@ -450,7 +449,7 @@ int settings_load(struct settings *settings, int argc, char *const *argv, char *
     settings->drain_time = 10000;
     settings->log_level = TIDINGS_LOG_INFO;
     if (read_flags(&reader, argc, argv) < 0 || read_environment(&reader, env) < 0 ||
-        settings_read_file(&reader) < 0 || secrets_read_files(&reader) < 0)
+        settings_read_file(&reader) < 0 || settings_read_secrets(&reader) < 0)
         return -1;
     if (add_fallbacks(settings) < 0) {
         snprintf(error, SETTINGS_ERROR_MAX, "out of memory");

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * settings_reader - one reading of the sources, as settings.c (flags, environment, values), secrets.c and
- * settings_file.c share it. Private to these three.
+ * settings_reader - one reading of the sources, as settings.c (flags, environment, values),
+ * settings_file.c and settings_secrets.c share it. Private to these, and to secrets.c.
  */
 #ifndef SETTINGS_READER_H
 #define SETTINGS_READER_H
@@ -49,5 +49,15 @@ int settings_assign(const struct reader *reader, size_t index, const char *value
 
 /* Reads the file that settings->config_file names, if any. 0, or -1 with the error. */
 int settings_read_file(struct reader *reader);
+
+#define SECRET_FILE_MAX 65536 /* bytes of a file of secrets */
+#define SECRET_LINE_MAX 4096  /* bytes of one secret in it */
+
+/* Reads the files that settings name in place of secrets, after all sources were read. Of a secret and its
+ * file the one from the stronger source counts; from the same source a repeatable one gets both, any other is
+ * an error. A line is a secret; empty lines are left out. 0, or -1 with the error, which names the file and
+ * the line, and nothing of what is in it. Whoever else may read the file is named in the settings' warnings.
+ */
+int settings_read_secrets(const struct reader *reader);
 
 #endif

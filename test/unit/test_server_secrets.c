@@ -18,6 +18,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "settings_reader.h"
+
 #define FILES 4
 
 static char *no_env[] = {NULL};
@@ -196,7 +198,7 @@ static void assert_wrong(struct world *w, char *argument, const char *expected)
 static void test_wrong_files(void **state)
 {
     struct world *w = *state;
-    char name[SECRETS_LINE_MAX + 8], *big = malloc(SECRETS_FILE_MAX + 8);
+    char name[SECRET_LINE_MAX + 8], *big = malloc(SECRET_FILE_MAX + 8);
 
     assert_non_null(big);
     assert_wrong(w, "--publish-key-file=/nowhere/at/all",
@@ -209,10 +211,10 @@ static void test_wrong_files(void **state)
                  ":2: cannot be a value of admin-key");
     assert_wrong(w, flag(w, 0, "jwt-secret-file", "hidden\nhidden\n"), ":2: a second jwt-secret");
     memset(name, 'h', sizeof name);
-    name[SECRETS_LINE_MAX + 1] = '\0';
+    name[SECRET_LINE_MAX + 1] = '\0';
     assert_wrong(w, flag(w, 0, "event-secret-file", name), ":1: longer than 4096 bytes");
-    memset(big, '\n', SECRETS_FILE_MAX + 7);
-    big[SECRETS_FILE_MAX + 1] = '\0';
+    memset(big, '\n', SECRET_FILE_MAX + 7);
+    big[SECRET_FILE_MAX + 1] = '\0';
     assert_wrong(w, flag(w, 0, "event-secret-file", big), "longer than 64 KiB");
     snprintf(w->flag[0], sizeof w->flag[0], "--jwt-secret-file=%s", file(w, 0, "hid\0den", 7));
     assert_wrong(w, w->flag[0], "a NUL byte");
