@@ -243,13 +243,21 @@ static const EVP_MD *hash_of(enum jws_algorithm algorithm)
     return bits == 256 ? EVP_sha256() : bits == 384 ? EVP_sha384() : EVP_sha512();
 }
 
+size_t jws_hmac(enum jws_algorithm algorithm, struct span secret, struct span text, unsigned char *mac)
+{
+    unsigned len = JWS_MAC_MAX;
+    bool made = is_awake() && HMAC(hash_of(algorithm), secret.p, (int)secret.len,
+                                   (const unsigned char *)text.p, text.len, mac, &len);
+    ERR_clear_error();
+    return made ? len : 0;
+}
+
 static enum jws_result verify_hmac(const struct jws_key *key, enum jws_algorithm algorithm, struct span text,
                                    struct span signature)
 {
-    unsigned char mac[EVP_MAX_MD_SIZE];
-    unsigned len = 0;
-    if (!HMAC(hash_of(algorithm), key->secret, (int)key->secret_len, (const unsigned char *)text.p, text.len,
-              mac, &len))
+    unsigned char mac[JWS_MAC_MAX];
+    size_t len = jws_hmac(algorithm, (struct span){(const char *)key->secret, key->secret_len}, text, mac);
+    if (len == 0)
         return JWS_MEMORY;
     return signature.len == len && CRYPTO_memcmp(mac, signature.p, len) == 0 ? JWS_FINE : JWS_WRONG;
 }
@@ -331,11 +339,8 @@ enum jws_result jws_verify(const struct jws_key *key, enum jws_algorithm algorit
                            struct span signature)
 {
     ERR_clear_error();
-    if (key->family == HMAC_FAMILY) {
-        enum jws_result result = verify_hmac(key, algorithm, text, signature);
-        ERR_clear_error();
-        return result;
-    }
+    if (key->family == HMAC_FAMILY)
+        return verify_hmac(key, algorithm, text, signature);
     if (signature.len != signature_len(key))
         return JWS_WRONG;
     return key->family == EC_FAMILY ? verify_ec(key, algorithm, text, signature)

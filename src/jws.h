@@ -55,6 +55,12 @@ enum jws_result jws_key_of_rsa(struct jws_key **key, struct span modulus, struct
 /* curve: the bits of the hash with which it is used: 256, 384, 512. The point is written as in SEC 1. */
 enum jws_result jws_key_of_ec(struct jws_key **key, unsigned curve, struct span point);
 
+#define JWS_MAC_MAX 64 /* bytes */
+
+/* The HMAC of an HS algorithm into mac, which has room for JWS_MAC_MAX. Its length, or 0 for want of memory.
+ */
+size_t jws_hmac(enum jws_algorithm algorithm, struct span secret, struct span text, unsigned char *mac);
+
 void jws_key_destroy(struct jws_key *key); /* NULL is fine */
 
 size_t jws_coordinate_len(unsigned curve); /* bytes; 0 if there is no such curve */

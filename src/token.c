@@ -14,7 +14,6 @@
 #include "members.h"
 
 #include <limits.h>
-#include <openssl/hmac.h>
 #include <stdlib.h>
 #include <string.h>
 #include <tidings.h>
@@ -454,9 +453,8 @@ void token_claims_free(struct token_claims *claims)
 
 int token_sign(struct span claims, struct span secret, char *out, size_t size)
 {
-    unsigned char mac[SIGNATURE_LEN];
-    unsigned int mac_len = sizeof(mac);
-    size_t need = TEXT_BASE64URL_LEN(sizeof(SIGN_HEADER) - 1) + TEXT_BASE64URL_LEN(sizeof(mac)) + 2;
+    unsigned char mac[JWS_MAC_MAX];
+    size_t need = TEXT_BASE64URL_LEN(sizeof(SIGN_HEADER) - 1) + TEXT_BASE64URL_LEN(SIGNATURE_LEN) + 2;
     if (!claims.p || !secret.p || secret.len == 0 || secret.len > INT_MAX)
         return TIDINGS_EINVAL;
     if (claims.len > TOKEN_MAX || need + TEXT_BASE64URL_LEN(claims.len) > TOKEN_MAX ||
@@ -467,11 +465,10 @@ int token_sign(struct span claims, struct span secret, char *out, size_t size)
     char *at = out + text_put_base64url(out, SIGN_HEADER, sizeof(SIGN_HEADER) - 1);
     *at++ = '.';
     at += text_put_base64url(at, claims.p, claims.len);
-    if (!HMAC(EVP_sha256(), secret.p, (int)secret.len, (const unsigned char *)out, (size_t)(at - out), mac,
-              &mac_len))
+    if (jws_hmac(JWS_HS256, secret, (struct span){out, (size_t)(at - out)}, mac) != SIGNATURE_LEN)
         return TIDINGS_ENOMEM;
     *at++ = '.';
-    at += text_put_base64url(at, mac, sizeof(mac));
+    at += text_put_base64url(at, mac, SIGNATURE_LEN);
     *at = '\0';
     return (int)(at - out);
 }

@@ -25,6 +25,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <tidings.h>
 #include <unistd.h>
 
 #define SECRET "a secret of sixty-four bytes, so that it does for HS512 as well!"
@@ -220,15 +221,31 @@ static void load(enum keyring ring)
 
 struct attempt {
     enum keyring ring;
-    const struct token_keys *keys; /* NULL: load */
+    const struct token_keys *keys; /* NULL: load; without text: sign */
     const struct token_rules *rules;
     const char *text;
     enum token_result wanted;
 };
 
+/* What was signed although memory was short is whole. */
+static void sign(void)
+{
+    char out[TOKEN_MAX + 1], wanted[MINT_MAX];
+    int n = token_sign(span_of(CLAIMS), span_of(SECRET), out, sizeof(out));
+    if (n == TIDINGS_ENOMEM && fault_hit())
+        return;
+    fault_pause();
+    mint(wanted, "{\"alg\":\"HS256\",\"typ\":\"JWT\"}", CLAIMS, "HS256", SECRET, NULL);
+    fault_resume();
+    if (n < 0 || strcmp(out, wanted) != 0)
+        fail("another signature", n < 0 ? tidings_strerror(n) : out);
+}
+
 static void attempt(const struct attempt *a)
 {
-    if (a->keys)
+    if (!a->keys && !a->text)
+        sign();
+    else if (a->keys)
         check_token(a->keys, a->rules, a->text, a->wanted);
     else
         load(a->ring);
@@ -294,6 +311,28 @@ static void torture(const char *name, const struct attempt *a)
 
 enum { DONE = 80, WENT_WRONG };
 
+/* As a program does that only wants to know. */
+static int ask_first(void)
+{
+    struct tidings_config config;
+    char why[256] = "";
+    tidings_config_init(&config);
+    config.jwt_secret = SECRET;
+    int rc = tidings_token_check(&config, OLD_TEXT NO_MAC, strlen(OLD_TEXT NO_MAC), NOW, why, sizeof(why));
+    bool hit = fault_hit(), refused = rc == 1 && strncmp(why, "token_signature", 15) == 0;
+    fault_disarm();
+    return !refused && !(hit && rc == TIDINGS_ENOMEM) ? WENT_WRONG : hit ? 0 : DONE;
+}
+
+static int sign_first(void)
+{
+    char out[TOKEN_MAX + 1];
+    int n = token_sign(SPAN("{}"), SPAN("x"), out, sizeof(out));
+    bool hit = fault_hit();
+    fault_disarm();
+    return n < 0 && !(hit && n == TIDINGS_ENOMEM) ? WENT_WRONG : hit ? 0 : DONE;
+}
+
 /* In a process in which OpenSSL has not been used yet: it makes what it needs now, or cannot. */
 static int use_first(long n, long times, const char *text, enum token_result wanted)
 {
@@ -301,6 +340,8 @@ static int use_first(long n, long times, const char *text, enum token_result wan
     struct token_keys *keys = NULL;
     char error[256] = "";
     fault_arm(n, times);
+    if (!text)
+        return wanted == TOKEN_OK ? sign_first() : ask_first();
     int rc = token_keys_create(&keys, &from, error, sizeof(error));
     enum token_result result = rc == 0 ? verify(keys, &plain, text) : TOKEN_MEMORY;
     bool hit = fault_hit();
@@ -325,7 +366,7 @@ static bool try_first_use(long n, long times, const char *text, enum token_resul
     if (waitpid(child, &status, 0) != child || !WIFEXITED(status))
         fail("the process was ended", "by a signal");
     if (WEXITSTATUS(status) != 0 && WEXITSTATUS(status) != DONE)
-        fail("another answer", text);
+        fail("another answer", text ? text : "without a hub");
     return WEXITSTATUS(status) == 0;
 }
 
@@ -337,7 +378,8 @@ static void torture_first_use(void)
         return;
     for (long n = one ? strtol(one, NULL, 10) : 1;; n += SIM_SLOW ? 61 : 13) {
         bool more = try_first_use(n, 1, OLD_TEXT OLD_MAC, TOKEN_EXPIRED) &&
-                    try_first_use(n, LONG_MAX, OLD_TEXT NO_MAC, TOKEN_SIGNATURE);
+                    try_first_use(n, LONG_MAX, OLD_TEXT NO_MAC, TOKEN_SIGNATURE) &&
+                    try_first_use(n, 1, NULL, TOKEN_OK) && try_first_use(n, 1, NULL, TOKEN_SIGNATURE);
         if (!more || one)
             break;
     }
@@ -384,8 +426,9 @@ int main(void)
     for (enum keyring ring = 0; ring < RINGS; ring++) {
         if (!loads(ring, &rings[ring]))
             fail("no keys", names[ring]);
-        torture(names[ring], &(struct attempt){.ring = ring});
+        torture(names[ring], &(struct attempt){.ring = ring, .text = ""});
     }
+    torture("sign", &(struct attempt){.text = NULL});
     torture_tokens(rings);
     for (enum keyring ring = 0; ring < RINGS; ring++)
         token_keys_destroy(rings[ring]);
