@@ -6,25 +6,31 @@
  */
 #include "authorize.h"
 
+#include "members.h"
 #include "rng.h"
 #include "token.h"
 
-#include <jansson.h>
-#include <openssl/evp.h>
-#include <openssl/hmac.h>
+#include <openssl/crypto.h>
 #include <stdlib.h>
 #include <string.h>
 #include <tidings.h>
 #include <time.h>
 
-#define WAYS 8
-#define SETS (AUTHORIZE_CACHE / WAYS)
+#define WAYS     8
+#define SETS     (AUTHORIZE_CACHE / WAYS)
+#define TEXT_MAX 2048 /* bytes of a text as it is written: the longest, with an escape for each byte */
+#define AT_MAX   UINT64_C(8640000000000000) /* ms: what a JavaScript Date can hold */
+#define IN_MAX   UINT64_C(1000000000000)    /* ms */
 
+/* One allocation with all its texts. */
 struct decision {
     atomic_uint refs;
     enum verdict verdict;
     uint64_t expires;
-    json_t *said; /* NULL: nothing but yes or no; read by any thread, changed by none */
+    struct span client, name; /* p = NULL: it does not say */
+    bool limits;              /* it says `subscribe` */
+    uint32_t topic_count, subscribe_count;
+    struct span *topics, *subscribe;
 };
 
 struct cached {
@@ -42,9 +48,9 @@ static uint64_t clock_ms(clockid_t clock)
 
 /* ---- decisions ---- */
 
-static struct decision *make(enum verdict verdict)
+static struct decision *make(enum verdict verdict, size_t spans, size_t bytes)
 {
-    struct decision *d = calloc(1, sizeof(*d));
+    struct decision *d = calloc(1, sizeof(*d) + spans * sizeof(struct span) + bytes);
     if (!d)
         return NULL;
     atomic_init(&d->refs, 1);
@@ -56,7 +62,6 @@ void decision_unref(struct decision *d)
 {
     if (!d || atomic_fetch_sub_explicit(&d->refs, 1, memory_order_acq_rel) > 1)
         return;
-    json_decref(d->said);
     free(d);
 }
 
@@ -65,25 +70,19 @@ enum verdict decision_verdict(const struct decision *d)
     return d ? d->verdict : VERDICT_UNKNOWN;
 }
 
-static struct span text_of(const json_t *value)
-{
-    return json_is_string(value) ? (struct span){json_string_value(value), json_string_length(value)}
-                                 : (struct span){0};
-}
-
 struct span decision_client(const struct decision *d)
 {
-    return text_of(json_object_get(d->said, "clientId"));
+    return d->client;
 }
 
 struct span decision_name(const struct decision *d)
 {
-    return text_of(json_object_get(d->said, "name"));
+    return d->name;
 }
 
 struct span decision_topic(const struct decision *d, size_t i)
 {
-    return text_of(json_array_get(json_object_get(d->said, "topics"), i));
+    return i < d->topic_count ? d->topics[i] : (struct span){0};
 }
 
 uint64_t decision_expires(const struct decision *d)
@@ -93,84 +92,102 @@ uint64_t decision_expires(const struct decision *d)
 
 bool decision_allows(const struct decision *d, struct span topic)
 {
-    const json_t *list = json_object_get(d->said, "subscribe"), *one;
-    size_t i;
-    if (!list)
-        return true;
-    json_array_foreach(list, i, one)
-    {
-        struct span entry = text_of(one);
+    for (uint32_t i = 0; i < d->subscribe_count; i++) {
+        struct span entry = d->subscribe[i];
         bool prefix = entry.len > 0 && entry.p[entry.len - 1] == '*';
         if (prefix ? span_starts(topic, (struct span){entry.p, entry.len - 1}) : span_eq(topic, entry))
             return true;
     }
-    return false;
+    return !d->limits;
 }
 
 /* ---- reading answers ---- */
 
-static bool is_text(const json_t *value, size_t max)
+/* What an answer says, before it is a decision. */
+struct saying {
+    struct member client, name, topics, subscribe;
+    uint32_t topic_count, subscribe_count;
+    uint64_t expires;
+    size_t bytes;
+};
+
+static bool is_text(const struct member *text, size_t max)
 {
-    struct span text = text_of(value);
-    return !value || (text.p && text_is_name(text.p, text.len, max));
+    char room[TEXT_MAX];
+    if (!text->raw.p)
+        return true;
+    if (text->kind != JSON_STRING || text->raw.len > sizeof(room))
+        return false;
+    struct span content = members_text(text, room);
+    return text_is_name(content.p, content.len, max);
 }
 
-static bool are_topics(const json_t *list)
+static bool is_topic(struct span topic)
 {
-    const json_t *one;
-    size_t i;
-    if (list && (!json_is_array(list) || json_array_size(list) > TOKEN_ENTRIES))
+    return text_is_name(topic.p, topic.len, TIDINGS_TOPIC_MAX);
+}
+
+static bool read_expiry(struct span said, uint64_t *expires)
+{
+    struct member in = members_find(said, "expiresIn"), at = members_find(said, "expiresAt");
+    uint64_t in_ms = 0, at_micros = 0;
+    if ((in.raw.p && !members_milli(&in, IN_MAX, &in_ms)) ||
+        (at.raw.p && !members_milli(&at, AT_MAX * 1000, &at_micros)))
         return false;
-    json_array_foreach(list, i,
-                       one) if (!json_is_string(one) || !is_text(one, TIDINGS_TOPIC_MAX)) return false;
+    uint64_t end = at.raw.p ? at_micros / 1000 : clock_ms(CLOCK_REALTIME) + in_ms;
+    *expires = !at.raw.p && !in.raw.p ? 0 : end > 0 ? end : 1; /* 0 would be no end */
     return true;
 }
 
-static bool read_number(const json_t *value, double max, double *out)
+static bool read_saying(struct span said, struct saying *s)
 {
-    *out = value ? json_number_value(value) : 0;
-    return !value || (json_is_number(value) && *out >= 0 && *out <= max);
-}
-
-static bool read_expiry(struct decision *d)
-{
-    const json_t *in = json_object_get(d->said, "expiresIn"), *at = json_object_get(d->said, "expiresAt");
-    double seconds, ms;
-    if (!read_number(in, 1e9, &seconds) || !read_number(at, 8.64e15, &ms))
+    char room[TEXT_MAX];
+    if (members_check(said, MEMBERS_MAX))
         return false;
-    d->expires = at   ? (ms < 1 ? 1 : (uint64_t)ms)
-                 : in ? clock_ms(CLOCK_REALTIME) + (uint64_t)(seconds * 1000)
-                      : 0;
-    return true;
+    s->client = members_find(said, "clientId");
+    s->name = members_find(said, "name");
+    s->topics = members_find(said, "topics");
+    s->subscribe = members_find(said, "subscribe");
+    s->bytes = s->client.raw.len + s->name.raw.len;
+    return is_text(&s->client, TIDINGS_CLIENT_ID_MAX) && is_text(&s->name, TIDINGS_NAME_MAX) &&
+           members_measure(&s->topics, TOKEN_ENTRIES, is_topic, room, sizeof(room), &s->topic_count,
+                           &s->bytes) &&
+           members_measure(&s->subscribe, TOKEN_ENTRIES, is_topic, room, sizeof(room), &s->subscribe_count,
+                           &s->bytes) &&
+           read_expiry(said, &s->expires);
 }
 
-static bool is_sound(const json_t *said)
-{
-    return json_is_object(said) && is_text(json_object_get(said, "clientId"), TIDINGS_CLIENT_ID_MAX) &&
-           is_text(json_object_get(said, "name"), TIDINGS_NAME_MAX) &&
-           are_topics(json_object_get(said, "topics")) && are_topics(json_object_get(said, "subscribe"));
-}
-
-/* NULL: it says nothing that can be understood. */
+/* NULL: it says nothing that can be understood, or memory is short. */
 static struct decision *read_yes(const struct buf *answer)
 {
-    json_error_t why;
-    struct decision *d = make(VERDICT_YES);
-    if (!d || answer->len == 0)
-        return d;
-    d->said = json_loadb(answer->data, answer->len, JSON_REJECT_DUPLICATES, &why);
-    if (is_sound(d->said) && read_expiry(d))
-        return d;
-    decision_unref(d);
-    return NULL;
+    struct saying s;
+    if (answer->len == 0)
+        return make(VERDICT_YES, 0, 0);
+    if (!read_saying((struct span){answer->data, answer->len}, &s))
+        return NULL;
+    struct decision *d = make(VERDICT_YES, s.topic_count + s.subscribe_count, s.bytes);
+    if (!d)
+        return NULL;
+    d->expires = s.expires;
+    d->limits = s.subscribe.raw.p != NULL;
+    d->topic_count = s.topic_count;
+    d->subscribe_count = s.subscribe_count;
+    d->topics = (struct span *)(d + 1);
+    d->subscribe = d->topics + d->topic_count;
+    char *room = (char *)(d->subscribe + d->subscribe_count);
+    d->client = members_keep(&s.client, &room);
+    d->name = members_keep(&s.name, &room);
+    members_keep_list(d->topics, &s.topics, &room);
+    members_keep_list(d->subscribe, &s.subscribe, &room);
+    return d;
 }
 
 static struct decision *read_answer(const struct outbound_job *job)
 {
     if (job->status == 401)
-        return make(VERDICT_UNAUTHORIZED);
+        return make(VERDICT_UNAUTHORIZED, 0, 0);
     if (job->status == 403)
-        return make(VERDICT_FORBIDDEN);
+        return make(VERDICT_FORBIDDEN, 0, 0);
     return job->status >= 200 && job->status < 300 ? read_yes(&job->answer) : NULL;
 }
 
@@ -256,20 +273,28 @@ static void done(struct outbound_job *job)
     q->answered(q);
 }
 
-static void make_key(const struct authorizer *a, struct question *q)
+/* False: memory is short, or was when the question was written. Two visitors must not have one key then. */
+static bool make_key(const struct authorizer *a, struct question *q)
 {
-    unsigned char first[AUTHORIZE_KEY_LEN];
-    unsigned int len = AUTHORIZE_KEY_LEN;
-    HMAC(EVP_sha256(), a->secret, sizeof(a->secret), (const unsigned char *)q->job.headers.data,
-         q->job.headers.len, first, &len);
-    HMAC(EVP_sha256(), first, sizeof(first), (const unsigned char *)q->job.body.data, q->job.body.len, q->key,
-         &len);
+    unsigned char first[JWS_MAC_MAX], both[JWS_MAC_MAX];
+    struct span secret = {(const char *)a->secret, sizeof(a->secret)};
+    struct span headers = {q->job.headers.data, q->job.headers.len},
+                body = {q->job.body.data, q->job.body.len};
+    bool whole = !q->job.headers.failed && !q->job.body.failed;
+    bool made = whole && jws_hmac(JWS_HS256, secret, headers, first) == AUTHORIZE_KEY_LEN &&
+                jws_hmac(JWS_HS256, (struct span){(const char *)first, AUTHORIZE_KEY_LEN}, body, both) ==
+                    AUTHORIZE_KEY_LEN;
+    if (made)
+        memcpy(q->key, both, AUTHORIZE_KEY_LEN);
+    return made;
 }
 
 int authorizer_look_up(struct authorizer *a, struct question *q, uint64_t now)
 {
     q->authorizer = a;
-    make_key(a, q);
+    q->decision = NULL;
+    if (!make_key(a, q))
+        return -1;
     q->decision = look_up(a, q->key, now);
     if (q->decision) {
         atomic_fetch_add_explicit(&a->cached, 1, memory_order_relaxed);

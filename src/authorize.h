@@ -75,7 +75,7 @@ struct question {
 };
 
 /* The question is written (job.headers, job.body). 1: the decision was known; 0: it is to be asked; -1: too
- * many ask already. now: monotonic ms. */
+ * many ask already, or memory is short. now: monotonic ms. */
 int authorizer_look_up(struct authorizer *a, struct question *q, uint64_t now);
 
 /* After 0: q->answered will be called. */

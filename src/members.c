@@ -131,3 +131,82 @@ struct span members_text(const struct member *member, char *out)
         return (struct span){out, json_unescape(member->raw, out)};
     return (struct span){member->raw.p + 1, member->raw.len - 2};
 }
+
+/* What follows the `e` of a number; beyond a million it is all the same, since no number is that long. */
+static int read_exponent(const char *p, const char *end)
+{
+    int power = 0;
+    bool small = p < end && *p == '-';
+    for (p += p < end && (*p == '-' || *p == '+'); p < end; p++)
+        power = power > 1000000 ? power : power * 10 + (*p - '0');
+    return small ? -power : power;
+}
+
+/* Not by strtod(), which wants a comma where the user's language does. */
+bool members_milli(const struct member *member, uint64_t max, uint64_t *out)
+{
+    const char *p = member->raw.p, *end = p + member->raw.len;
+    bool negative, fraction = false;
+    uint64_t digits = 0;
+    int scale = 3;
+    if (!p || member->kind != JSON_NUMBER)
+        return false;
+    negative = *p == '-';
+    for (p += negative; p < end && *p != 'e' && *p != 'E'; p++) {
+        if (*p == '.') {
+            fraction = true;
+            continue;
+        }
+        bool fits = digits < UINT64_MAX / 10 - 1; /* what does not only shifts the others */
+        digits = fits ? digits * 10 + (uint64_t)(*p - '0') : digits;
+        scale += !fits - fraction;
+    }
+    if (p < end)
+        scale += read_exponent(p + 1, end);
+    for (; scale < 0 && digits > 0; scale++)
+        digits /= 10;
+    for (; scale > 0 && digits > 0 && digits <= max / 10; scale--)
+        digits *= 10;
+    *out = digits;
+    return digits <= max && !(negative && digits > 0) && (scale <= 0 || digits == 0);
+}
+
+bool members_measure(const struct member *list, uint32_t most, bool (*is_valid)(struct span), char *room,
+                     size_t size, uint32_t *count, size_t *bytes)
+{
+    struct json_walk walk;
+    struct json_field one;
+    *count = 0;
+    if (!list->raw.p)
+        return true;
+    if (list->kind != JSON_ARRAY || json_walk_init(&walk, list->raw, '[') < 0)
+        return false;
+    while (json_walk_next(&walk, &one) > 0) {
+        const struct member text = {one.kind, one.value};
+        if (one.kind != JSON_STRING || one.value.len > size || ++*count > most ||
+            !is_valid(members_text(&text, room)))
+            return false;
+        *bytes += one.value.len;
+    }
+    return true;
+}
+
+struct span members_keep(const struct member *text, char **room)
+{
+    char *at = *room;
+    struct span kept = members_text(text, at);
+    if (!at || !kept.p)
+        return (struct span){0};
+    *room += text->raw.len;
+    return (struct span){memmove(at, kept.p, kept.len), kept.len};
+}
+
+void members_keep_list(struct span *out, const struct member *list, char **room)
+{
+    struct json_walk walk;
+    struct json_field one;
+    if (!list->raw.p || json_walk_init(&walk, list->raw, '[') < 0)
+        return;
+    while (json_walk_next(&walk, &one) > 0)
+        *out++ = members_keep(&(struct member){one.kind, one.value}, room);
+}

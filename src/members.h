@@ -30,4 +30,18 @@ struct member members_find(struct span object, const char *name);
  * raw.len bytes. p = NULL if it is not a string. */
 struct span members_text(const struct member *member, char *out);
 
+/* A number times 1000, cut to a whole one. False: it is none, negative, or comes to more than max. */
+bool members_milli(const struct member *member, uint64_t max, uint64_t *out);
+
+/* The texts of a list: *count is how many, and *bytes grows by what keeping them needs at most. False: there
+ * is something else, more than `most` texts, one longer than `size`, or one that is not valid. A list that is
+ * not there has none. room has space for `size` bytes. */
+bool members_measure(const struct member *list, uint32_t most, bool (*is_valid)(struct span), char *room,
+                     size_t size, uint32_t *count, size_t *bytes);
+
+/* Copies a text to *room, which has space for as many bytes as its raw form and moves on; p = NULL if it is
+ * not there. The same for each text of a list that was measured. */
+struct span members_keep(const struct member *text, char **room);
+void members_keep_list(struct span *out, const struct member *list, char **room);
+
 #endif

@@ -191,49 +191,12 @@ static enum token_result check_signature(const struct token_keys *keys, const st
 
 /* ---- claims ---- */
 
-/* What follows the `e` of a JSON number; beyond TOKEN_MAX it is all the same, since no number is longer. */
-static int read_exponent(const char *p, const char *end)
-{
-    int power = 0;
-    bool small = p < end && *p == '-';
-    for (p += p < end && (*p == '-' || *p == '+'); p < end; p++)
-        power = power > TOKEN_MAX ? power : power * 10 + (*p - '0');
-    return small ? -power : power;
-}
-
-/* A JSON number times 1000, cut to a whole one. Not by strtod(), which wants a comma where the user's
- * language does. False: negative, or more than DATE_MAX. */
-static bool read_thousandfold(struct span number, uint64_t *out)
-{
-    const char *p = number.p, *end = p + number.len;
-    bool negative = *p == '-', fraction = false;
-    uint64_t digits = 0;
-    int scale = 3;
-    for (p += negative; p < end && *p != 'e' && *p != 'E'; p++) {
-        if (*p == '.') {
-            fraction = true;
-            continue;
-        }
-        bool fits = digits < UINT64_MAX / 10 - 1; /* what does not only shifts the others */
-        digits = fits ? digits * 10 + (uint64_t)(*p - '0') : digits;
-        scale += !fits - fraction;
-    }
-    if (p < end)
-        scale += read_exponent(p + 1, end);
-    for (; scale < 0 && digits > 0; scale++)
-        digits /= 10;
-    for (; scale > 0 && digits > 0 && digits <= DATE_MAX; scale--)
-        digits *= 10;
-    *out = digits;
-    return digits <= DATE_MAX && !(negative && digits > 0);
-}
-
 /* NumericDate (RFC 7519 section 2) as ms. False: not one. */
 static bool read_date(struct span claims, const char *name, bool *there, uint64_t *ms)
 {
     struct member value = members_find(claims, name);
     *there = value.raw.p != NULL;
-    return !value.raw.p || (value.kind == JSON_NUMBER && read_thousandfold(value.raw, ms));
+    return !value.raw.p || members_milli(&value, DATE_MAX, ms);
 }
 
 static enum token_result check_times(struct span claims, const struct token_rules *rules, uint64_t now,
@@ -282,48 +245,6 @@ static enum token_result check_parties(struct span claims, const struct token_ru
     return rules->audience && !meant ? TOKEN_AUDIENCE : TOKEN_OK;
 }
 
-/* The entries of a list: how many, and at most how many bytes of text. False: it is none, or one of them is
- * not valid. */
-static bool measure(const struct member *list, bool (*is_valid)(struct span), char *room, uint32_t *count,
-                    size_t *bytes)
-{
-    struct json_walk walk;
-    struct json_field one;
-    *count = 0;
-    if (!list->raw.p)
-        return true;
-    if (list->kind != JSON_ARRAY || json_walk_init(&walk, list->raw, '[') < 0)
-        return false;
-    while (json_walk_next(&walk, &one) > 0) {
-        struct span entry = members_text(&(struct member){one.kind, one.value}, room);
-        if (!entry.p || ++*count > TOKEN_ENTRIES || !is_valid(entry))
-            return false;
-        *bytes += one.value.len;
-    }
-    return true;
-}
-
-static struct span keep(const struct member *text, char **room)
-{
-    struct span kept = members_text(text, *room);
-    if (!kept.p)
-        return (struct span){0};
-    memmove(*room, kept.p, kept.len);
-    kept.p = *room;
-    *room += text->raw.len;
-    return kept;
-}
-
-static void keep_list(struct span *out, const struct member *list, char **room)
-{
-    struct json_walk walk;
-    struct json_field one;
-    if (!list->raw.p || json_walk_init(&walk, list->raw, '[') < 0)
-        return;
-    while (json_walk_next(&walk, &one) > 0)
-        *out++ = keep(&(struct member){one.kind, one.value}, room);
-}
-
 static bool is_text(const struct member *value, size_t max, char *room)
 {
     struct span text = members_text(value, room);
@@ -350,8 +271,10 @@ static bool read_rights(struct span claims, struct rights *r, char *room)
     r->bytes = r->subject.raw.len + r->id.raw.len;
     return (!r->admin.raw.p || r->admin.kind == JSON_BOOL) &&
            is_text(&r->subject, TIDINGS_CLIENT_ID_MAX, room) && is_text(&r->id, TOKEN_ID_MAX, room) &&
-           measure(&r->subscribe, token_is_pattern, room, &r->subscribes, &r->bytes) &&
-           measure(&r->publish, token_is_target, room, &r->publishes, &r->bytes);
+           members_measure(&r->subscribe, TOKEN_ENTRIES, token_is_pattern, room, TOKEN_MAX, &r->subscribes,
+                           &r->bytes) &&
+           members_measure(&r->publish, TOKEN_ENTRIES, token_is_target, room, TOKEN_MAX, &r->publishes,
+                           &r->bytes);
 }
 
 static enum token_result make_claims(const struct rights *r, uint64_t expires, struct token_claims **out)
@@ -368,10 +291,10 @@ static enum token_result make_claims(const struct rights *r, uint64_t expires, s
                                .publish = spans + r->subscribes,
                                .subscribe_count = r->subscribes,
                                .publish_count = r->publishes};
-    c->subject = keep(&r->subject, &room);
-    c->id = keep(&r->id, &room);
-    keep_list(c->subscribe, &r->subscribe, &room);
-    keep_list(c->publish, &r->publish, &room);
+    c->subject = members_keep(&r->subject, &room);
+    c->id = members_keep(&r->id, &room);
+    members_keep_list(c->subscribe, &r->subscribe, &room);
+    members_keep_list(c->publish, &r->publish, &room);
     *out = c;
     return TOKEN_OK;
 }
