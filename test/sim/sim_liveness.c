@@ -447,6 +447,7 @@ static void test_no_limit_to_dragging(void **state)
 static void test_what_is_kept_is_not_counted(void **state)
 {
     (void)state;
+    static const char request[] = "GET /api/sse/subscribe/a HTTP/1.0\r\n\r\n";
     static char json[BIG];
     uint32_t socks[DRAGGING];
     struct sim_hub h;
@@ -458,7 +459,7 @@ static void test_what_is_kept_is_not_counted(void **state)
     memset(json, '7', sizeof(json));
     for (unsigned i = 0; i < DRAGGING; i++) {
         socks[i] = sim_connect(h.sim, 0);
-        sim_send(h.sim, socks[i], "GET /api/sse/subscribe/a HTTP/1.0\r\n\r\n", 39);
+        sim_send(h.sim, socks[i], request, strlen(request));
     }
     assert_true(sim_settle(h.sim));
     assert_int_equal(tidings_broadcast(h.hub, "big", json, sizeof(json)), DRAGGING);
