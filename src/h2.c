@@ -326,8 +326,11 @@ static void *change_memory(void *p, size_t n, void *user)
 
 static void free_memory(struct h2_session *s)
 {
-    while (s->memory)
-        free(unhang(s, s->memory + 1));
+    for (struct h2_block *b = s->memory, *next; b; b = next) {
+        next = b->next;
+        free(b);
+    }
+    s->memory = NULL;
 }
 
 static nghttp2_session_callbacks *make_callbacks(void)
