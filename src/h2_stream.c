@@ -19,7 +19,9 @@
 
 #define FIELDS_MAX  64 /* of an answer */
 #define SLACK       4096
-#define FAR_TOO_BIG 4 /* times the limit: nobody counts on */
+#define DRIBBLE     128       /* bytes */
+#define CREDIT_MAX  (1 << 20) /* frames; a peer that reads for days saves up no more */
+#define FAR_TOO_BIG 4         /* times the limit: nobody counts on */
 
 /* ---- heads of requests ---- */
 
@@ -289,7 +291,8 @@ int h2_stream_put_data(nghttp2_session *ng, nghttp2_frame *frame, const uint8_t 
     struct buf *out = &s->session->conn->io->out;
     buf_append(out, (const char *)head, 9);
     copy_out(s, out, length);
-    s->session->credit.left += 2; /* that peer may answer it with WINDOW_UPDATE */
+    if (!s->dribbles && s->session->credit.left < CREDIT_MAX)
+        s->session->credit.left += 2; /* that peer may answer it with WINDOW_UPDATE */
     return out->failed ? NGHTTP2_ERR_CALLBACK_FAILURE : 0;
 }
 
@@ -342,6 +345,8 @@ static ssize_t stream_send(struct loop *l, struct conn *c, const struct iovec *i
     s->iov = iov;
     s->offset = 0;
     s->left = offered;
+    s->dribbles =
+        offered < total && offered < DRIBBLE; /* CVE-2019-9511: a window that is opened byte by byte */
     session->sending = s;
     nghttp2_session_resume_data(session->ng, s->id);
     h2_pump(session);

@@ -80,6 +80,7 @@ struct h2_stream {
     bool answered; /* the head of an answer was handed over */
     bool heard;    /* and was framed */
     bool ending;   /* nothing comes after what was sent */
+    bool dribbles; /* what is being sent is little because the windows are */
     bool waits;    /* in the session's list of those that wait for room */
     bool over;     /* nghttp2 has closed it, or is about to with the session */
 };

@@ -6,7 +6,7 @@ import { once } from "node:events";
 import http2 from "node:http2";
 import { after, before, describe, test } from "node:test";
 import {
-  ACK, COMPRESSION_ERROR, CONTINUATION, DATA, END_HEADERS, END_STREAM, ENHANCE_YOUR_CALM, FLOW_CONTROL_ERROR, FRAME_SIZE_ERROR, FramePeer, HEADERS,
+  ACK, COMPRESSION_ERROR, CONTINUATION, DATA, END_HEADERS, END_STREAM, ENHANCE_YOUR_CALM, FLOW_CONTROL_ERROR, FRAME_SIZE_ERROR, FramePeer, GOAWAY, HEADERS,
   PADDED, PING, PRIORITY, PROTOCOL_ERROR, REFUSED_STREAM, RST_STREAM, SETTINGS, STREAM_CLOSED, WINDOW_UPDATE,
   block, frame, literal, request, reset, setting, windowUpdate,
 } from "../lib/frames.mjs";
@@ -293,6 +293,21 @@ describe("frames that are not as they must be", () => {
       assert.equal(await peer.goaway(), error);
     });
   }
+
+  abuse("opening a window byte by byte (CVE-2019-9511) is answered for a while", async (t) => {
+    const { floods } = await counters();
+    const peer = await FramePeer.open(t, hub, { settings: setting(INITIAL_WINDOW_SIZE, 1) });
+    await peer.send(request(1, { path: "/api/sse/subscribe/dribbling" }));
+    await peer.on(1, DATA);
+    // One byte for each of these, of the stream's beginning or of the events that follow.
+    for (let i = 0, told = false; i < 20_000 && !told; i++) {
+      if (i % 50 === 0) await hub.publish({ clientId: "dribbling", event: "n", payload: "x".repeat(500) });
+      await peer.send(windowUpdate(1, 1));
+      told = (await peer.next((f) => f.type === DATA || f.type === GOAWAY, "a byte")).type === GOAWAY;
+    }
+    assert.equal(await peer.goaway(), ENHANCE_YOUR_CALM);
+    assert.equal((await counters()).floods, floods + 1);
+  });
 
   abuse("end only the stream that they are about: its window grows too large", async (t) => {
     const peer = await FramePeer.open(t, hub);
