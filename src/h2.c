@@ -527,7 +527,8 @@ void h2_read(struct loop *l, struct conn *c)
 }
 
 /* Each of those that wait now gets a turn while there is room: of thousands only those that fit are looked
- * at. */
+ * at. Answers are sent here, too, and only what follows is left to the next turn: the streams behind them
+ * would have taken the room by then, every time. */
 static void serve_waiting(struct h2_session *s)
 {
     for (uint32_t left = s->waiting_count; left > 0 && h2_room(s) > 0; left--) {
@@ -535,9 +536,10 @@ static void serve_waiting(struct h2_session *s)
         struct conn *c = at ? at->conn : NULL;
         if (!c || !(c->flags & CONN_BLOCKED))
             continue;
-        if (c->state != CONN_STREAM)
+        bool sent = deliver_flush(s->loop, c) == DELIVER_DONE;
+        if (c->state == CONN_FEED || (sent && c->state != CONN_STREAM))
             conn_list(s->loop, c);
-        else if (deliver_flush(s->loop, c) == DELIVER_DONE)
+        else if (sent)
             conn_release(s->loop, c);
     }
 }

@@ -8,6 +8,7 @@ import http2 from "node:http2";
 import path from "node:path";
 import { after, before, describe, test } from "node:test";
 import { promisify } from "node:util";
+import { FramePeer, HEADERS, request, setting, windowUpdate } from "../lib/frames.mjs";
 import { Hub, tempDir } from "../lib/hub.mjs";
 import { within } from "../lib/wait.mjs";
 
@@ -211,6 +212,28 @@ test("looks only at streams that find room when many wait for the session's wind
   for (const stream of streams) assert.equal(stream.text().match(/^event: n$/gm).length, events, "each got all of them");
   const waits = (await blocked()) - before;
   assert.ok(waits < 2 * readers * events, `${waits} times a stream found no room, for ${readers * events} deliveries`);
+});
+
+// A little of the session's window at a time, which the readers that lag behind could always use up by themselves.
+test("gives an answer its turn among streams that wait for the session's window", async (t) => {
+  const [readers, initialWindowSize] = [20, 4];
+  const hub = await Hub.started(t, ["--history-bytes", "8MiB"]);
+  const peer = await FramePeer.open(t, hub, { settings: setting(initialWindowSize, 0x7fffffff) });
+  const ids = Array.from({ length: readers }, (_, i) => 1 + 2 * i);
+  await peer.send(...ids.map((id) => request(id, { path: `/api/sse/subscribe/r${id}` })));
+  await Promise.all(ids.map((id) => peer.body(id, /__connected/)));
+  for (let n = 0; n < 20; n++) await hub.publish({ event: "n", payload: "x".repeat(20_000), broadcast: true });
+  const received = () => [...peer.bodies.values()].reduce((sum, body) => sum + body.length, 0);
+  await peer.until(() => (received() >= 65_535 ? true : undefined), "all that the window lets through");
+  const answer = 1 + 2 * readers;
+  await peer.send(request(answer));
+  await peer.on(answer, HEADERS);
+  for (let n = 0; n < 2 * readers; n++) {
+    const before = received();
+    await peer.send(windowUpdate(0, 1000));
+    await peer.until(() => (received() > before ? true : undefined), "what fits into the window");
+  }
+  assert.match(peer.bodies.get(answer) ?? "", /"ok"/);
 });
 
 test("--http2=false leaves it out", async (t) => {
