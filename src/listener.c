@@ -187,14 +187,12 @@ static bool clear_stale(const struct sockaddr_un *a)
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return false;
-    int rc = connect(fd, (const struct sockaddr *)a, sizeof(*a));
-    bool refused = rc < 0 && errno == ECONNREFUSED;
+    int rc = connect(fd, (const struct sockaddr *)a, sizeof(*a)), error = rc < 0 ? errno : 0;
     close(fd);
-    if (!refused) {
-        errno = EADDRINUSE;
-        return false;
-    }
-    return unlink(a->sun_path) == 0;
+    if (error == ECONNREFUSED)
+        return unlink(a->sun_path) == 0;
+    errno = error == EACCES ? EACCES : EADDRINUSE; /* of another user: perhaps in use, perhaps not */
+    return false;
 }
 
 static int open_unix(struct listener *l, const char *path, const struct listener_options *o)

@@ -134,6 +134,17 @@ describe("the user", () => {
     assert.deepEqual(readdirSync(dir), []);
   });
 
+  test("is told whose fault it is when root's socket was left over", ROOT, async (t) => {
+    const socket = path.join(nobodysDir(t), "s.sock");
+    const before = new Hub([], { listen: [`unix:${socket}`] });
+    t.after(() => before.stop());
+    await before.start();
+    await before.kill();
+    const { code, stderr } = await runTidings(["serve", "--user", "nobody", "--listen", `unix:${socket}`], { env: PATIENT });
+    assert.equal(code, 1, stderr);
+    assert.match(stderr, /s\.sock: Permission denied/);
+  });
+
   // At the start it could be reached, by a right that is then given up: the hub would run until it tidies its store.
   test("who cannot reach the store any more gets none", ROOT, async (t) => {
     const dir = nobodysDir(t);
