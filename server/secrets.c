@@ -72,13 +72,23 @@ static void cover_arguments(int argc, char *const *argv)
     }
 }
 
+/* The client commands', which may share a shell with the hub: it does not read them, but it would show them.
+ */
+static bool is_client_secret(const char *name, size_t len)
+{
+    static const char key[] = ENV_PREFIX "KEY", token[] = ENV_PREFIX "TOKEN";
+
+    return (len == sizeof key - 1 && memcmp(name, key, len) == 0) ||
+           (len == sizeof token - 1 && memcmp(name, token, len) == 0);
+}
+
 static void cover_environment(char *const *env)
 {
     for (; *env; env++) {
         const char *equals = strchr(*env, '=');
-        size_t index = equals ? settings_row_of_variable(*env, (size_t)(equals - *env)) : SETTINGS_MAX;
-        const struct setting *row = settings_row(index);
-        if (row && row->secret)
+        size_t len = equals ? (size_t)(equals - *env) : 0;
+        const struct setting *row = settings_row(settings_row_of_variable(*env, len));
+        if (equals && ((row && row->secret) || is_client_secret(*env, len)))
             secrets_cover(equals + 1);
     }
 }

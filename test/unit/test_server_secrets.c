@@ -277,11 +277,16 @@ static void test_environment_is_covered(void **state)
                         "TIDINGS_PUBLISH_KEY_FILE=/etc/keys",
                         "TIDINGS_LISTEN=:1",
                         "TIDINGS_WHAT=ever",
-                        "TIDINGS"};
-    char *env[] = {texts[0], texts[1], texts[2], texts[3], texts[4], texts[5], texts[6], NULL},
-         *argv[] = {NULL};
+                        "TIDINGS",
+                        "TIDINGS_KEY=delta",
+                        "TIDINGS_TOKEN=epsilon",
+                        "TIDINGS_KEY_FILE=/etc/key"};
+    enum { COUNT = sizeof texts / sizeof *texts };
+    char *env[COUNT + 1] = {NULL}, *argv[] = {NULL};
 
     (void)state;
+    for (int i = 0; i < COUNT; i++)
+        env[i] = texts[i];
     assert_int_equal(secrets_take(&own, 0, argv, env), 0);
     assert_string_equal(texts[0], "PATH=/bin");
     assert_string_equal(texts[1], "TIDINGS_PUBLISH_KEY=xxxxxxxxxx");
@@ -291,7 +296,10 @@ static void test_environment_is_covered(void **state)
     assert_string_equal(own.env[0], "TIDINGS_PUBLISH_KEY=alpha,beta");
     assert_string_equal(own.env[1], "TIDINGS_JWT_SECRET=gamma");
     assert_string_equal(own.env[4], "TIDINGS_WHAT=ever");
-    assert_null(own.env[5]);
+    assert_null(own.env[8]);
+    assert_string_equal(texts[7], "TIDINGS_KEY=xxxxx"); /* of client commands in the same shell */
+    assert_string_equal(texts[8], "TIDINGS_TOKEN=xxxxxxx");
+    assert_string_equal(texts[9], "TIDINGS_KEY_FILE=/etc/key");
     secrets_finish(&own);
 }
 
