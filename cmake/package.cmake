@@ -37,6 +37,7 @@ set(CPACK_DEBIAN_FILE_NAME DEB-DEFAULT)
 set(CPACK_DEBIAN_PACKAGE_SECTION net)
 set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS ON)
 set(CPACK_DEBIAN_PACKAGE_DEPENDS "libsqlite3-0 (>= 3.37)") # strict tables
+set(CPACK_DEBIAN_PACKAGE_RECOMMENDS "libcurl4") # loaded for --authorize-url and --event-url only
 set(CPACK_DEBIAN_PACKAGE_SUGGESTS "libsqlite3-dev, libnghttp2-dev, libssl-dev") # what tidings.pc names, for who builds against the library
 set(CPACK_DEBIAN_PACKAGE_CONTROL_STRICT_PERMISSION ON)
 include(CPack)

@@ -240,7 +240,8 @@ struct tidings_config {
     uint32_t jwt_leeway;      /* ms that clocks may differ, at most 1 h [0] */
     bool jwt_allow_no_exp;    /* tokens may live for ever [false] */
     uint32_t anonymous;       /* 1: whoever comes may subscribe, as any client; 0: a token or an admin key is
-                                 needed;       TIDINGS_AUTO: 1 as long as no key of tokens is set [AUTO] */
+                                 needed, or what authorize_url says; TIDINGS_AUTO: 1 as long as there is neither a
+                                 key of tokens nor an authorize_url [AUTO] */
     bool public_metrics;      /* /metrics and /api/sse/metrics need no right [false] */
     const char *const
         *trusted_proxies; /* networks ("10.0.0.0/8", "::1", "unix") of proxies whose X-Forwarded-For

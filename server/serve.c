@@ -202,7 +202,8 @@ static bool has_credentials(const struct settings *settings)
 
 static bool is_anonymous(const struct settings *settings)
 {
-    return settings->config.anonymous == TIDINGS_AUTO ? !has_tokens(settings) : settings->config.anonymous;
+    return settings->config.anonymous == TIDINGS_AUTO ? !has_tokens(settings) && !settings->authorize_url
+                                                      : settings->config.anonymous;
 }
 
 static size_t count_short(const struct settings_list *keys)
@@ -214,15 +215,21 @@ static size_t count_short(const struct settings_list *keys)
     return count;
 }
 
+static const char *who_subscribes(const struct settings *settings)
+{
+    if (settings->authorize_url)
+        return "your application says who may subscribe, unless he brings credentials of the hub";
+    return is_anonymous(settings) ? "anybody may subscribe, as any client" : "subscribers need credentials";
+}
+
 static void say_credentials(const struct serve *serve)
 {
     const struct settings *settings = serve->running;
     size_t shorts = count_short(&settings->publish_key) + count_short(&settings->admin_key);
 
-    logger_say(
-        serve->log, TIDINGS_LOG_INFO, "credentials", "credentials: %zu publish keys, %zu admin keys%s; %s",
-        settings->publish_key.count, settings->admin_key.count, has_tokens(settings) ? ", tokens" : "",
-        is_anonymous(settings) ? "anybody may subscribe, as any client" : "subscribers need credentials");
+    logger_say(serve->log, TIDINGS_LOG_INFO, "credentials",
+               "credentials: %zu publish keys, %zu admin keys%s; %s", settings->publish_key.count,
+               settings->admin_key.count, has_tokens(settings) ? ", tokens" : "", who_subscribes(settings));
     if (settings->admin_key.count == 0 && !has_tokens(settings))
         logger_say(serve->log, TIDINGS_LOG_WARN, "credentials",
                    "no admin key: lists, history and the dashboard are closed to everybody");

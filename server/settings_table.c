@@ -194,7 +194,7 @@ static const struct setting credential_rows[] = {
     {.name = "anonymous",
      .kind = SETTING_FLAG,
      AT(config.anonymous),
-     .automatic = "true without keys of tokens",
+     .automatic = "true without keys of tokens and --authorize-url",
      .reload = true,
      .help = "whoever comes may subscribe, as any client; otherwise subscribers need credentials"},
     {.name = "public-metrics",
@@ -544,7 +544,8 @@ static const struct setting running_rows[] = {
      AT(user),
      .check = is_some,
      .form = "NAME[:GROUP]",
-     .help = "become this user, for good, when all sockets are open; only root can. Files that the hub "
+     .help = "become this user, for good, when all sockets are open; only root can become another one. Files "
+             "that the hub "
              "writes, and "
              "those that SIGHUP reads again, have to be his"},
     {.name = "seccomp",

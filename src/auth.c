@@ -262,7 +262,8 @@ int auth_create(struct auth **auth, const struct tidings_config *config, const s
     a->secret = *secret;
     a->public_metrics = config->public_metrics;
     int rc = fill(a, config, error);
-    a->anonymous = config->anonymous == TIDINGS_AUTO ? !a->tokens : config->anonymous != 0;
+    a->anonymous =
+        config->anonymous == TIDINGS_AUTO ? !a->tokens && !config->authorize_url : config->anonymous != 0;
     if (rc < 0) {
         auth_unref(a);
         return rc;

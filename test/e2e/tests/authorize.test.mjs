@@ -51,6 +51,20 @@ describe("the question", () => {
   });
 });
 
+test("a publish key subscribes to nothing where the application decides, and the log says who does", async (t) => {
+  const application = await Application.started(t, () => ({}));
+  const hub = await start(t, application, ["--publish-key", "backend"]);
+  const key = { Authorization: "Bearer backend" };
+  assertProblem(await ask(hub, "/api/sse/subscribe/a", key), 403);
+  assert.equal(application.requests.length, 0);
+  await hub.subscribe(t, "a");
+  assert.equal(application.requests.length, 1);
+  await hub.logged(/your application says who may subscribe/);
+  const open = await start(t, application, ["--publish-key", "backend", "--anonymous"]);
+  await open.subscribe(t, "a", { headers: key });
+  assert.equal(application.requests.length, 1);
+});
+
 describe("the answer", () => {
   test("may say who he really is, what he gets besides, and until when", async (t) => {
     const application = await Application.started(t, () => json({ clientId: "user-7", name: "Seven", topics: ["extra"], subscribe: ["news*"], expiresIn: 1 }));
