@@ -505,17 +505,6 @@ void deliver_due(struct loop *l, struct conn *c)
 
 /* ---- readers that stand still ---- */
 
-static bool is_over_limit(struct loop *l)
-{
-    uint64_t limit = l->config.max_stalled_bytes;
-    if (limit == 0)
-        return false;
-    log_lock(l->log);
-    bool over = l->log->stalled_bytes > limit;
-    log_unlock(l->log);
-    return over;
-}
-
 /* The number of the event in the middle of which the connection stands; 0: of none that it alone holds. */
 static uint64_t stalled_in(struct loop *l, const struct conn *c)
 {
@@ -526,24 +515,6 @@ static uint64_t stalled_in(struct loop *l, const struct conn *c)
     bool gone = !e->channel;
     log_unlock(l->log);
     return gone ? e->seq : 0;
-}
-
-struct span_of_numbers {
-    uint64_t first, last; /* first 0: none */
-};
-
-static struct span_of_numbers find_stalled(struct loop *l)
-{
-    struct span_of_numbers found = {0};
-    for (uint32_t i = 0; i < slab_end(&l->conns); i++) {
-        struct conn *c = slab_get(&l->conns, i);
-        uint64_t seq = c ? stalled_in(l, c) : 0;
-        if (seq == 0)
-            continue;
-        found.first = found.first == 0 || seq < found.first ? seq : found.first;
-        found.last = seq > found.last ? seq : found.last;
-    }
-    return found;
 }
 
 static void end_stalled(struct loop *l, uint64_t up_to)
@@ -558,16 +529,18 @@ static void end_stalled(struct loop *l, uint64_t up_to)
     }
 }
 
-/* The older half of the numbers each time: whoever drags one event out is in an older one than the merely
- * slow. */
+/* Whoever drags one event out is in an older one than the merely slow. All loops come to the same number, so
+ * that none gives up readers of its own for those of another, which leave when that one ticks. */
 void deliver_relieve(struct loop *l)
 {
-    while (is_over_limit(l)) {
-        struct span_of_numbers stalled = find_stalled(l);
-        if (stalled.first == 0)
-            return; /* those of other loops */
-        end_stalled(l, stalled.first + (stalled.last - stalled.first) / 2);
-    }
+    uint64_t limit = l->config.max_stalled_bytes;
+    if (limit == 0)
+        return;
+    log_lock(l->log);
+    uint64_t up_to = log_find_stalled(l->log, limit);
+    log_unlock(l->log);
+    if (up_to > 0)
+        end_stalled(l, up_to);
 }
 
 /* ---- a loop's turn ---- */

@@ -35,7 +35,7 @@ void deliver_news(struct loop *l);
 void deliver_turn_end(struct loop *l);
 
 /* Ends streams that stand in the middle of events that the log has given up, those in the oldest ones first,
- * until such events take no more than max_stalled_bytes. */
+ * if such events take more than max_stalled_bytes. */
 void deliver_relieve(struct loop *l);
 
 /* Sends `__heartbeat` if it is due. */

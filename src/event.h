@@ -66,7 +66,7 @@ struct event {
     uint64_t expires;        /* monotonic ms; UINT64_MAX = never. Not replayed afterwards */
     uint64_t end;            /* log's: bytes of frames of its channel up to and with this one */
     struct channel *channel; /* log's, and NULL when it is not in the log */
-    struct event *older;     /* log's queue by age */
+    struct event *older;     /* log's queue by age, or of those given up that are stalled */
     struct event *newer;
     _Atomic(struct event_zip *) zip; /* NULL until somebody reads it compressed */
     char bytes[];

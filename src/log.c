@@ -196,6 +196,23 @@ static void emptied(struct log *log, struct channel *c)
         ring_shrink(r);
 }
 
+/* Its place in the log's own queue is free by then. */
+static void link_stalled(struct log *log, struct event *e)
+{
+    e->newer = NULL;
+    e->older = log->stalled_newest;
+    *(e->older ? &e->older->newer : &log->stalled_oldest) = e;
+    log->stalled_newest = e;
+    log->stalled_bytes += event_footprint(e);
+}
+
+static void unlink_stalled(struct log *log, struct event *e)
+{
+    *(e->older ? &e->older->newer : &log->stalled_oldest) = e->newer;
+    *(e->newer ? &e->newer->older : &log->stalled_newest) = e->older;
+    log->stalled_bytes -= event_footprint(e);
+}
+
 /* The caller's reference is the log's own. */
 static void evict(struct log *log, struct channel *c, uint32_t i, bool replaced)
 {
@@ -212,7 +229,7 @@ static void evict(struct log *log, struct channel *c, uint32_t i, bool replaced)
         log->watch.gone(log->watch.user, e->seq);
     e->channel = NULL;
     if (e->stalls > 0)
-        log->stalled_bytes += event_footprint(e);
+        link_stalled(log, e);
     event_unref(e);
     if (r->count == 0 || r->missed == r->kept)
         raise_mark(log, log_slot(c), r->missed);
@@ -224,7 +241,7 @@ void log_stall(struct log *log, struct event *e)
 {
     log_lock(log);
     if (e->stalls++ == 0 && !e->channel)
-        log->stalled_bytes += event_footprint(e);
+        link_stalled(log, e);
     log_unlock(log);
 }
 
@@ -232,8 +249,21 @@ void log_unstall(struct log *log, struct event *e)
 {
     log_lock(log);
     if (--e->stalls == 0 && !e->channel)
-        log->stalled_bytes -= event_footprint(e);
+        unlink_stalled(log, e);
     log_unlock(log);
+}
+
+uint64_t log_find_stalled(const struct log *log, uint64_t max)
+{
+    uint64_t left = log->stalled_bytes, seq = 0;
+    if (left <= max)
+        return 0;
+    max /= 2; /* not for each single event anew */
+    for (const struct event *e = log->stalled_oldest; e && left > max; e = e->newer) {
+        left -= event_footprint(e);
+        seq = e->seq > seq ? e->seq : seq;
+    }
+    return seq;
 }
 
 static bool has_too_much_history(const struct ring *r, const struct log_policy *p)

@@ -124,9 +124,11 @@ struct log {
     struct event *sweep; /* where the sweep over all of them goes on */
     uint64_t held_bytes; /* of events, and of the channels and rings that hold some */
     uint64_t held_events;
-    uint64_t evicted;       /* events given up so far, whatever the reason */
-    uint64_t stalled_bytes; /* of events given up that readers still stand in the middle of */
-    uint64_t *forgotten;    /* LOG_FORGOTTEN marks by key hash: `missed` of channels that hold nothing */
+    uint64_t evicted;             /* events given up so far, whatever the reason */
+    uint64_t stalled_bytes;       /* of events given up that readers still stand in the middle of */
+    struct event *stalled_oldest; /* these events, in the order in which they were given up */
+    struct event *stalled_newest;
+    uint64_t *forgotten; /* LOG_FORGOTTEN marks by key hash: `missed` of channels that hold nothing */
 };
 
 /* A new epoch (the time and chance) and new seeds, no number used yet. 0 or -errno. */
@@ -141,6 +143,10 @@ int log_init(struct log *log, const struct log_policies *policies, const struct 
  * gives it up. Both take the lock. */
 void log_stall(struct log *log, struct event *e);
 void log_unstall(struct log *log, struct event *e);
+
+/* If such events take more than max bytes: the number up to which readers have to leave theirs, so that those
+ * that were given up first make room; else 0. With the lock. */
+uint64_t log_find_stalled(const struct log *log, uint64_t max);
 
 /* Others from now on; what is too much is given up by the next sweep. Walks all channels. */
 void log_set_policies(struct log *log, const struct log_policies *policies);

@@ -184,6 +184,57 @@ static void test_release(void **state)
     finish(&log);
 }
 
+/* Readers stand in three events, and reached them in another order than the log gives them up. */
+static void test_stalled_in_the_order_of_leaving(void **state)
+{
+    enum { COUNT = 3 };
+    struct log log;
+    struct event *events[COUNT];
+
+    (void)state;
+    init(&log, &wide);
+    struct channel *c = client(&log, "a");
+    for (int i = 0; i < COUNT; i++) {
+        events[i] = make(1000);
+        assert_int_equal(log_reserve(&log, c), 0);
+        log_number(&log, events[i], log.seq + 1, time_now);
+        log_append(&log, c, events[i], UINT64_MAX, 0);
+    }
+    uint64_t size = event_footprint(events[0]);
+    log_unlock(&log);
+    log_stall(&log, events[1]);
+    log_stall(&log, events[0]);
+    log_stall(&log, events[0]);
+    log_lock(&log);
+    assert_int_equal(log.stalled_bytes, 0);
+    log_set_policies(&log, &nothing);
+    log_retire(&log, c); /* gives up all */
+    assert_int_equal(log.stalled_bytes, 2 * size);
+    log_unlock(&log);
+    log_stall(&log, events[2]); /* given up already */
+    log_lock(&log);
+    assert_int_equal(log.stalled_bytes, 3 * size);
+    assert_int_equal(log_find_stalled(&log, 3 * size), 0);
+    assert_int_equal(log_find_stalled(&log, 3 * size - 1), events[1]->seq); /* to the half of it */
+    assert_int_equal(log_find_stalled(&log, 1), events[2]->seq);
+    log_unlock(&log);
+    log_unstall(&log, events[0]); /* another reader is still in it */
+    log_unstall(&log, events[1]);
+    log_lock(&log);
+    assert_int_equal(log.stalled_bytes, 2 * size);
+    assert_int_equal(log_find_stalled(&log, 2 * size - 1), events[2]->seq);
+    log_unlock(&log);
+    log_unstall(&log, events[2]);
+    log_unstall(&log, events[0]);
+    log_lock(&log);
+    assert_int_equal(log.stalled_bytes, 0);
+    assert_null(log.stalled_oldest);
+    assert_null(log.stalled_newest);
+    for (int i = 0; i < COUNT; i++)
+        event_unref(events[i]);
+    finish(&log);
+}
+
 static void test_retire_while_queued(void **state)
 {
     struct log log;
@@ -824,25 +875,16 @@ static void test_like_a_list(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_channels),
-        cmocka_unit_test(test_release),
-        cmocka_unit_test(test_retire_while_queued),
-        cmocka_unit_test(test_forgotten),
-        cmocka_unit_test(test_numbers),
-        cmocka_unit_test(test_ring_grows),
-        cmocka_unit_test(test_by_count),
-        cmocka_unit_test(test_by_bytes),
-        cmocka_unit_test(test_live_window),
-        cmocka_unit_test(test_by_total),
-        cmocka_unit_test(test_by_age),
-        cmocka_unit_test(test_policy_changes),
-        cmocka_unit_test(test_diagram),
-        cmocka_unit_test(test_horizon),
-        cmocka_unit_test(test_portions),
-        cmocka_unit_test(test_references),
-        cmocka_unit_test(test_prev_of_an_empty_source),
-        cmocka_unit_test(test_owed),
-        cmocka_unit_test(test_like_a_list),
+        cmocka_unit_test(test_channels),       cmocka_unit_test(test_stalled_in_the_order_of_leaving),
+        cmocka_unit_test(test_release),        cmocka_unit_test(test_retire_while_queued),
+        cmocka_unit_test(test_forgotten),      cmocka_unit_test(test_numbers),
+        cmocka_unit_test(test_ring_grows),     cmocka_unit_test(test_by_count),
+        cmocka_unit_test(test_by_bytes),       cmocka_unit_test(test_live_window),
+        cmocka_unit_test(test_by_total),       cmocka_unit_test(test_by_age),
+        cmocka_unit_test(test_policy_changes), cmocka_unit_test(test_diagram),
+        cmocka_unit_test(test_horizon),        cmocka_unit_test(test_portions),
+        cmocka_unit_test(test_references),     cmocka_unit_test(test_prev_of_an_empty_source),
+        cmocka_unit_test(test_owed),           cmocka_unit_test(test_like_a_list),
     };
 
     return cmocka_run_group_tests_name("log", tests, NULL, NULL);
