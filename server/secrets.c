@@ -50,11 +50,27 @@ void secrets_cover(const char *text)
                strlen(text)); /* arguments belong to the program (C17 5.1.2.2.1) */
 }
 
-static bool is_secret(const char *name, size_t len)
+/* Name and password of a URL (RFC 3986 section 3.2.1). */
+static void cover_userinfo(const char *url)
 {
-    const struct setting *row = settings_row(settings_row_index(name, len));
+    const char *begin = strstr(url, "://"), *end;
+    size_t len;
 
-    return row && row->secret;
+    if (!begin)
+        return;
+    begin += 3;
+    len = strcspn(begin, "/?#");
+    end = memrchr(begin, '@', len);
+    if (end)
+        memset((char *)(uintptr_t)begin, 'x', (size_t)(end - begin));
+}
+
+static void cover_value(const struct setting *row, const char *value)
+{
+    if (row && row->secret)
+        secrets_cover(value);
+    else if (row && row->form && strcmp(row->form, "URL") == 0)
+        cover_userinfo(value);
 }
 
 static void cover_arguments(int argc, char *const *argv)
@@ -62,13 +78,14 @@ static void cover_arguments(int argc, char *const *argv)
     for (int i = 0; i < argc; i++) {
         const char *equals = strchr(argv[i], '=');
         const char *name = argv[i] + 2;
-        if (strncmp(argv[i], "--", 2) != 0 ||
-            !is_secret(name, equals ? (size_t)(equals - name) : strlen(name)))
+        const struct setting *row;
+        if (strncmp(argv[i], "--", 2) != 0)
             continue;
+        row = settings_row(settings_row_index(name, equals ? (size_t)(equals - name) : strlen(name)));
         if (equals)
-            secrets_cover(equals + 1);
+            cover_value(row, equals + 1);
         else if (i + 1 < argc && strncmp(argv[i + 1], "--", 2) != 0)
-            secrets_cover(argv[++i]);
+            cover_value(row, argv[i + 1]);
     }
 }
 
@@ -88,8 +105,10 @@ static void cover_environment(char *const *env)
         const char *equals = strchr(*env, '=');
         size_t len = equals ? (size_t)(equals - *env) : 0;
         const struct setting *row = settings_row(settings_row_of_variable(*env, len));
-        if (equals && ((row && row->secret) || is_client_secret(*env, len)))
+        if (equals && is_client_secret(*env, len))
             secrets_cover(equals + 1);
+        else if (equals)
+            cover_value(row, equals + 1);
     }
 }
 

@@ -268,6 +268,24 @@ static void test_arguments_are_covered(void **state)
     secrets_finish(&own);
 }
 
+static void test_passwords_of_urls_are_covered(void **state)
+{
+    struct sources own;
+    char texts[][64] = {"--event-url", "http://me:secret@127.0.0.1:1/a@b", "--authorize-url=https://me@host/",
+                        "--authorize-url=http://host/x@y"};
+    char variable[] = "TIDINGS_EVENT_URL=http://a:b@c";
+    char *argv[] = {texts[0], texts[1], texts[2], texts[3], NULL}, *env[] = {variable, NULL};
+
+    (void)state;
+    assert_int_equal(secrets_take(&own, 4, argv, env), 0);
+    assert_string_equal(texts[1], "http://xxxxxxxxx@127.0.0.1:1/a@b");
+    assert_string_equal(texts[2], "--authorize-url=https://xx@host/");
+    assert_string_equal(texts[3], "--authorize-url=http://host/x@y");
+    assert_string_equal(variable, "TIDINGS_EVENT_URL=http://xxx@c");
+    assert_string_equal(own.argv[1], "http://me:secret@127.0.0.1:1/a@b");
+    secrets_finish(&own);
+}
+
 static void test_environment_is_covered(void **state)
 {
     struct sources own;
@@ -338,6 +356,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_too_many, set_up, tear_down),
         cmocka_unit_test(test_arguments_are_covered),
         cmocka_unit_test(test_environment_is_covered),
+        cmocka_unit_test(test_passwords_of_urls_are_covered),
         cmocka_unit_test(test_the_table_knows_its_secrets),
     };
 
