@@ -45,8 +45,9 @@ int seal_bound(const struct seal_user *user, char *error);
 int seal_check_place(const struct seal_user *user, const char *path, char *error);
 
 /* All threads, also those to come, have only the system calls that a hub needs; others are answered with
- * EPERM. Sockets are local or of the Internet, no memory can be written and run, no program is started. -1
- * also where the program was built without libseccomp. */
+ * EPERM. Sockets are local or of the Internet, no mapping can be written and run, no program is started; what
+ * was written to a file can still be mapped to be run (decision 031). -1 also where the program was built
+ * without libseccomp. */
 int seal_system_calls(char *error);
 
 #endif
