@@ -5,6 +5,7 @@ import { createServer } from "node:http";
 import { connect } from "node:http2";
 import path from "node:path";
 import { after, before, describe, test } from "node:test";
+import { setTimeout as pause } from "node:timers/promises";
 import { Browser } from "../lib/browser.mjs";
 import { BROWSER, Hub, runTidings, tempDir } from "../lib/hub.mjs";
 import { OVER_TLS } from "../lib/over.mjs";
@@ -191,7 +192,9 @@ describe("when descriptors run out", { skip: OVER_TLS }, () => {
     await eventually(async () => {
       const late = await hub.connect(t);
       await late.send(request);
-      const answer = (await late.rest()).toString("latin1");
+      // One that found a place after all has no last word to wait for: the next one may.
+      const answer = (await Promise.race([late.rest().catch(() => ""), pause(1000, "")])).toString("latin1");
+      late.close();
       return /__overloaded/.test(answer) && answer.includes(`Access-Control-Allow-Origin: ${APP}\r\n`);
     }, "__overloaded with the permission");
   });
